@@ -1,0 +1,70 @@
+// What a tuning method is: the one interface between the registry's rows, the forward pass and the trainer.
+import type * as tf from '@tensorflow/tfjs'
+import type { DecoderConfig } from '../model/config'
+import type { Random } from '../random'
+
+/** Tensors by name. Weights of the base go by their Hugging Face names, in the Hugging Face layout. */
+export type NamedTensors = Record<string, tf.Tensor>
+
+/** `[virtualTokens, keyValueHeads * headSize]` keys (already rotated: they carry no position) and values in front of a layer's own. */
+export interface KeyValuePrefix {
+  key: tf.Tensor2D
+  value: tf.Tensor2D
+}
+
+/** What a method hands to the forward pass, and all that the model knows of it. Hooks run inside the gradient tape. */
+export interface Adaptation {
+  /** `[virtualTokens, hidden]` in front of the embedded tokens of every row. */
+  virtualTokens?: tf.Tensor2D
+  keyValues?(layer: number): KeyValuePrefix | undefined
+  /** Changes what a linear layer reads (the feed-forward (IA)3). `path` is its Hugging Face module name. */
+  linearInput?(path: string, x: tf.Tensor2D): tf.Tensor2D
+  /** Changes what a linear layer gives: `x` is `[rows, in]`, `y = xW + b` is `[rows, out]`. */
+  linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D): tf.Tensor2D
+  /** A trained copy in place of the frozen tensor of that Hugging Face name. */
+  weight?(name: string): tf.Tensor | undefined
+}
+
+export type OptionValue = number | string | boolean
+export type OptionValues = Record<string, OptionValue>
+
+/** One setting of a method, as the page, the command line and the link all show it. */
+export type Option =
+  | { kind: 'integer' | 'number'; label: string; help: string; default: number; minimum: number; maximum: number; step?: number }
+  | { kind: 'choice'; label: string; help: string; default: string; choices: { value: string; label: string }[] }
+  | { kind: 'text'; label: string; help: string; default: string; /** Shown only when this other option has this value. */ when?: { option: string; value: string } }
+  | { kind: 'flag'; label: string; help: string; default: boolean }
+
+/** What a method may read when it makes its first tensors. */
+export interface MethodContext {
+  config: DecoderConfig
+  /** Frozen tensors of the base, by Hugging Face name. */
+  weight(name: string): tf.Tensor
+  weightNames: readonly string[]
+  /** Token ids of a text, without special tokens. */
+  encode(text: string): number[]
+  /** Label words of the task, as templates insert them (with their leading space). */
+  labelWords: readonly string[]
+  random: Random
+}
+
+export interface Method {
+  id: string
+  title: string
+  /** One sentence for someone who meets the method for the first time. */
+  summary: string
+  paper?: { title: string; authors: string; year: number; url: string }
+  /** False for the hand-written prompt: it is evaluated as it is. */
+  trains: boolean
+  /** True where the base's own weights change, so that tuning can make the model forget. */
+  changesBase: boolean
+  options: Record<string, Option>
+  /** From our own sweep on the validation splits; `source` says which and with what result. */
+  defaults: { learningRate: number; weightDecay: number; source: string }
+  /** The trainable tensors at step 0, float32, owned by the caller. Throws a `UserError` where an option cannot be met. */
+  initialParameters(context: MethodContext, options: OptionValues): Promise<NamedTensors>
+  /** Where those tensors enter the forward pass. Pure; runs inside the tape, so gradients flow into `parameters`. */
+  adaptation(parameters: NamedTensors, config: DecoderConfig, options: OptionValues): Adaptation
+  /** Numbers trained, known before anything starts. `weightShapes` are the base's by Hugging Face name. */
+  trainableParameters(config: DecoderConfig, weightShapes: Record<string, readonly number[]>, options: OptionValues): number
+}

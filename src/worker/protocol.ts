@@ -1,0 +1,145 @@
+// Every call and event between the page and the worker: plain data, typed once, carried by Comlink.
+import type { Forgetting, RunResult, StepRecord, StopReason, ValidationRecord } from '../engine/training/records'
+import type { RaceSettings, Recipe } from '../engine/training/recipe'
+import type { Task } from '../tasks/task'
+
+export type BackendName = 'webgpu' | 'wasm' | 'webgl'
+
+/** What computes, and what a person should know about it. */
+export interface DeviceReport {
+  backend: BackendName
+  /** Adapter as the browser names it: "NVIDIA H100", "SwiftShader (software)", "WebAssembly SIMD". */
+  adapter: string
+  software: boolean
+  /** Shown beside the device; set where it is not a hardware WebGPU. */
+  note?: string
+  features: string[]
+  maximumBufferBytes: number
+}
+
+export interface Progress {
+  /** What is being done, in words: "Downloading weights". */
+  stage: string
+  loaded: number
+  total: number
+  unit: 'bytes' | 'examples' | 'items'
+}
+
+/** Where a model is: a folder of the site (`models/tuneground-2m`) in the Hugging Face layout. */
+export type ModelSource = { kind: 'site'; path: string }
+
+export interface ModelReport {
+  id: string
+  source: ModelSource
+  parameters: number
+  layers: number
+  hiddenSize: number
+  vocabularySize: number
+  maximumPositions: number
+  architecture: string
+  /** Bytes of the loaded base on the device. */
+  deviceBytes: number
+  /** The model card (README.md), where there is one. */
+  card?: string
+}
+
+/** A task of the site (`tasks/reviews`), or a file of the user's, already read as text. */
+export type TaskSource =
+  | { kind: 'site'; path: string }
+  | { kind: 'file'; name: string; text: string; options: FileTaskOptions }
+
+/** What is not given is found: the columns by name and content, the labels in the data, the template from the columns. */
+export interface FileTaskOptions {
+  textColumn?: string
+  labelColumn?: string
+  template?: string
+  /** Label name to the word that stands for it. */
+  labelWords?: Record<string, string>
+  /** Of the 60/15/25 split. */
+  seed: number
+}
+
+export interface TaskReport {
+  id: string
+  source: TaskSource
+  task: Task
+  counts: { train: number; validation: number; test: number }
+  /** The first rendered training prompts, with their labels, for a look. */
+  samples: { text: string; label: string }[]
+  card?: string
+  /** What was found odd: rows left out, texts cut. */
+  notes: string[]
+}
+
+export interface RunRequest {
+  id: string
+  name: string
+  recipe: Recipe
+}
+
+export interface RaceRequest {
+  id: string
+  name: string
+  model: ModelSource
+  task: TaskSource
+  runs: RunRequest[]
+  settings: RaceSettings
+}
+
+export type RacePhase = 'preparing' | 'running' | 'paused' | 'evaluating' | 'finished' | 'failed'
+
+/** Pushed while a race goes on, in order. */
+export type RaceEvent =
+  | { type: 'phase'; phase: RacePhase; detail: string }
+  | { type: 'untrained'; run: string; accuracy: number; validationLoss: number }
+  | { type: 'step'; run: string; record: StepRecord }
+  | { type: 'validation'; run: string; record: ValidationRecord }
+  | { type: 'cost'; run: string; trainableParameters: number; adapterBytes: number; peakBytes: number }
+  | { type: 'run-stopped'; run: string; reason: StopReason; bestStep: number }
+  | { type: 'result'; run: string; result: RunResult }
+  | { type: 'checkpoint'; run: string; step: number; bytes: number }
+  | { type: 'time-left'; seconds: number }
+  | { type: 'problem'; run?: string; message: string; advice: string }
+
+export type RaceCommand = 'pause' | 'resume' | 'step' | 'stop'
+
+/** What one model answers to a typed text. */
+export interface Answer {
+  /** A run's id, or `base` for the untouched model with the task's template. */
+  run: string
+  /** By label, summing to 1; empty for generation tasks. */
+  probabilities: { label: string; probability: number }[]
+  /** Greedy continuation of the rendered prompt. */
+  continuation: string
+}
+
+export interface GenerateRequest {
+  /** A run's id or `base`. */
+  run: string
+  text: string
+  maximumNewTokens: number
+  /** 0 is greedy. */
+  temperature: number
+  topK: number
+  topP: number
+  seed: number
+}
+
+/** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
+export interface EngineApi {
+  /** Picks and starts a backend; `prefer` forces one. */
+  start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
+  loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>
+  loadTask(source: TaskSource): Promise<TaskReport>
+  /** Numbers trained, by run id, before anything starts. */
+  trainableParameters(model: ModelSource, runs: RunRequest[]): Promise<Record<string, number>>
+  /** Starts (or, where checkpoints of this race are stored, goes on with) a race; resolves when it is finished or stopped. */
+  race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void>
+  command(command: RaceCommand): Promise<void>
+  /** Loads the best checkpoint of stored runs, so that they can answer. */
+  openRun(runId: string): Promise<void>
+  answer(text: string, runs: string[]): Promise<Answer[]>
+  generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }>
+  cancelGeneration(): Promise<void>
+  forgettingBefore(): Promise<Forgetting['before']>
+}

@@ -1,0 +1,32 @@
+// Test projects: `unit` runs in Node; `engine` and `parity` run in Chromium, where WebGPU is.
+import { defineConfig } from 'vitest/config'
+import { playwright } from '@vitest/browser-playwright'
+import { chromiumFlags, findChromium } from './scripts/chromium.mjs'
+
+const browser = (name: string, include: string[]) => ({
+  extends: true as const,
+  test: {
+    name,
+    include,
+    testTimeout: 240_000,
+    hookTimeout: 120_000,
+    fileParallelism: false,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: { executablePath: findChromium(), args: chromiumFlags() } }),
+      instances: [{ browser: 'chromium' as const }]
+    }
+  }
+})
+
+export default defineConfig({
+  test: {
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['tests/unit/**/*.test.ts'], environment: 'node' } },
+      browser('engine', ['tests/engine/**/*.test.ts']),
+      browser('parity', ['tests/parity/**/*.test.ts'])
+    ]
+  }
+})

@@ -5,6 +5,7 @@ import { chromiumFlags, findChromium } from './scripts/chromium.mjs'
 
 const browser = (name: string, include: string[]) => ({
   extends: true as const,
+  optimizeDeps: { include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu', '@tensorflow/tfjs-backend-wasm', '@huggingface/tokenizers', 'idb-keyval', 'fflate', 'valibot', 'papaparse', 'comlink', 'fast-check'] },
   test: {
     name,
     include,

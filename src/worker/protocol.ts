@@ -1,21 +1,10 @@
 // Every call and event between the page and the worker: plain data, typed once, carried by Comlink.
+import type { BackendName, DeviceReport } from '../engine/device/report'
 import type { Forgetting, RunResult, StepRecord, StopReason, ValidationRecord } from '../engine/training/records'
 import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import type { Task } from '../tasks/task'
 
-export type BackendName = 'webgpu' | 'wasm' | 'webgl'
-
-/** What computes, and what a person should know about it. */
-export interface DeviceReport {
-  backend: BackendName
-  /** Adapter as the browser names it: "NVIDIA H100", "SwiftShader (software)", "WebAssembly SIMD". */
-  adapter: string
-  software: boolean
-  /** Shown beside the device; set where it is not a hardware WebGPU. */
-  note?: string
-  features: string[]
-  maximumBufferBytes: number
-}
+export type { BackendName, DeviceReport }
 
 export interface Progress {
   /** What is being done, in words: "Downloading weights". */
@@ -44,9 +33,7 @@ export interface ModelReport {
 }
 
 /** A task of the site (`tasks/reviews`), or a file of the user's, already read as text. */
-export type TaskSource =
-  | { kind: 'site'; path: string }
-  | { kind: 'file'; name: string; text: string; options: FileTaskOptions }
+export type TaskSource = { kind: 'site'; path: string } | { kind: 'file'; name: string; text: string; options: FileTaskOptions }
 
 /** What is not given is found: the columns by name and content, the labels in the data, the template from the columns. */
 export interface FileTaskOptions {

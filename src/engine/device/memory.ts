@@ -1,0 +1,63 @@
+// Counts the bytes that tensors hold on the device, and the most they ever held.
+import * as tf from '@tensorflow/tfjs'
+import { webGpuHandle } from './webgpu'
+
+interface BufferManager {
+  numBytesUsed: number
+  acquireBuffer(...parameters: unknown[]): unknown
+}
+
+interface TrackingEngine {
+  state: { numBytes: number }
+  trackTensor(tensor: tf.Tensor, backend: unknown): void
+}
+
+/**
+ * Reads bytes in use and their peak. On WebGPU these are the bytes of the backend's live buffers, those that wait for a submit included; on the
+ * other backends the bytes of live tensors, since those backends report none of their own.
+ */
+export class MemoryMeter {
+  #peak = 0
+  readonly #read: () => number
+
+  constructor() {
+    const note = (): void => {
+      this.#peak = Math.max(this.#peak, this.#read())
+    }
+    const handle = tf.getBackend() === 'webgpu' ? webGpuHandle() : undefined
+    if (handle) {
+      const manager = handle.backend.bufferManager as unknown as BufferManager
+      this.#read = () => manager.numBytesUsed
+      const acquire = manager.acquireBuffer.bind(manager)
+      manager.acquireBuffer = (...parameters) => {
+        const buffer = acquire(...parameters)
+        note()
+        return buffer
+      }
+    } else {
+      const engine = tf.engine() as unknown as TrackingEngine
+      this.#read = () => engine.state.numBytes
+      const track = engine.trackTensor.bind(engine)
+      engine.trackTensor = (tensor, backend) => {
+        track(tensor, backend)
+        note()
+      }
+    }
+    this.reset()
+  }
+
+  /** Bytes in use now. */
+  get bytes(): number {
+    return this.#read()
+  }
+
+  /** Highest bytes in use since the last reset. */
+  get peak(): number {
+    return this.#peak
+  }
+
+  /** Starts a new peak from what is in use now. */
+  reset(): void {
+    this.#peak = this.#read()
+  }
+}

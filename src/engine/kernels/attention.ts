@@ -1,5 +1,5 @@
 // Causal self-attention with lengths, grouped heads, a key-value prefix and a local window.
-import type * as tf from '@tensorflow/tfjs'
+import * as tf from '@tensorflow/tfjs'
 
 export interface AttentionInputs {
   /** `[batch * queryTime, heads * headSize]` float32, already rotated. */
@@ -12,8 +12,10 @@ export interface AttentionInputs {
   /** `[batch]` int32 on the host: real keys in each row, prefix not counted; later ones are never seen. */
   lengths: Int32Array
   batch: number
-  /** Query i of a row stands at position `keyTime - queryTime + i` and sees keys up to there: 1 in generation, else `keyTime`. */
+  /** Query i of a row stands at position `queryOffset + i` and sees keys up to there: 1 in generation, else `keyTime`. */
   queryTime: number
+  /** Position of a row's first query; `keyTime - queryTime` where absent. Generation names it, for its cache is longer than the text. */
+  queryOffset?: number
   keyTime: number
   heads: number
   keyValueHeads: number
@@ -21,4 +23,70 @@ export interface AttentionInputs {
   scale: number
   /** How many tokens back a query sees, itself included; undefined is all. The prefix is always seen. */
   window?: number
+}
+
+/** Low enough that its exponential is zero, and finite, so that a row that sees nothing gives no NaN. */
+const HIDDEN_SCORE = -1e9
+
+/**
+ * `softmax(scale * q k^T + mask) v` by head. Returns `[batch * queryTime, heads * headSize]` float32, differentiable in query, key, value and prefix.
+ * Rows whose query stands at or beyond the row's length are padding: finite, without meaning.
+ */
+export function attention(inputs: AttentionInputs): tf.Tensor2D {
+  return attentionComposed(inputs)
+}
+
+/** The form in TensorFlow.js operations, for every backend. */
+export function attentionComposed(inputs: AttentionInputs): tf.Tensor2D {
+  const { batch, queryTime, keyTime, heads, keyValueHeads, headSize, scale, prefix } = inputs
+  const group = heads / keyValueHeads
+  const prefixLength = prefix ? prefix.key.shape[0] : 0
+  const allKeys = prefixLength + keyTime
+  // Heads that share keys are further query rows of one product: keys are never repeated, which tf.tile could not differentiate.
+  const query = tf.reshape(byHead(tf.mul(inputs.query, scale), batch, queryTime, heads, headSize), [
+    batch * keyValueHeads,
+    group * queryTime,
+    headSize
+  ])
+  const joined = (own: tf.Tensor2D, front?: tf.Tensor2D): tf.Tensor3D => {
+    const rows = byHead(own, batch, keyTime, keyValueHeads, headSize)
+    const all = front
+      ? tf.concat([tf.mul(byHead(front, 1, prefixLength, keyValueHeads, headSize), tf.ones([batch, 1, 1, 1])), rows], 2)
+      : rows
+    return tf.reshape(all, [batch * keyValueHeads, allKeys, headSize])
+  }
+  const scores = tf.matMul(query, joined(inputs.key, prefix?.key), false, true)
+  const masked = tf.add(tf.reshape(scores, [batch, heads, queryTime, allKeys]), mask(inputs, prefixLength))
+  const weights = tf.reshape(tf.softmax(masked), [batch * keyValueHeads, group * queryTime, allKeys])
+  const mixed = tf.matMul(weights, joined(inputs.value, prefix?.value))
+  return tf.reshape(tf.transpose(tf.reshape(mixed, [batch, heads, queryTime, headSize]), [0, 2, 1, 3]), [
+    batch * queryTime,
+    heads * headSize
+  ])
+}
+
+/** `[batch * time, heads * headSize]` to `[batch, heads, time, headSize]`. */
+function byHead(x: tf.Tensor, batch: number, time: number, heads: number, headSize: number): tf.Tensor4D {
+  return tf.transpose(tf.reshape(x, [batch, time, heads, headSize]), [0, 2, 1, 3])
+}
+
+/** What is added to the scores: `[rows, 1, queryTime, prefix + keyTime]`, where rows is 1 if causality alone hides every padding key. */
+function mask(inputs: AttentionInputs, prefixLength: number): tf.Tensor4D {
+  const { batch, queryTime, keyTime, lengths, window = Infinity } = inputs
+  const offset = inputs.queryOffset ?? keyTime - queryTime
+  // Where queries start at 0, a real query never reaches the padding on its right.
+  const rows = offset === 0 ? 1 : batch
+  const width = prefixLength + keyTime
+  const values = new Float32Array(rows * queryTime * width)
+  let at = 0
+  for (let row = 0; row < rows; row++) {
+    const length = offset === 0 ? keyTime : (lengths[row] as number)
+    for (let i = 0; i < queryTime; i++, at += width) {
+      const position = offset + i
+      for (let j = 0; j < keyTime; j++) {
+        if (j > position || j <= position - window || j >= length) values[at + prefixLength + j] = HIDDEN_SCORE
+      }
+    }
+  }
+  return tf.tensor4d(values, [rows, 1, queryTime, width])
 }

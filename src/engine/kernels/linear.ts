@@ -17,7 +17,12 @@ export interface LinearInputs {
 }
 
 /** A linear layer. Returns `[rows, out]` float32. Differentiable in x, weight, bias and residual. */
-export function linear({ x, weight, layout = 'outIn', bias, residual }: LinearInputs): tf.Tensor2D {
+export function linear(inputs: LinearInputs): tf.Tensor2D {
+  return linearComposed(inputs)
+}
+
+/** The form in TensorFlow.js operations, for every backend. */
+export function linearComposed({ x, weight, layout = 'outIn', bias, residual }: LinearInputs): tf.Tensor2D {
   let y: tf.Tensor2D = tf.matMul(x, weight, false, layout === 'outIn')
   if (bias) y = tf.add(y, bias)
   if (residual) y = tf.add(y, residual)

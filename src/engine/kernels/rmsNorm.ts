@@ -3,6 +3,11 @@ import * as tf from '@tensorflow/tfjs'
 
 /** `x / sqrt(mean(x^2) + epsilon) * weight` by row. `x` `[rows, hidden]`, `weight` `[hidden]`, float32; same shape out. */
 export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor1D, epsilon: number): tf.Tensor2D {
+  return rmsNormComposed(x, weight, epsilon)
+}
+
+/** The form in TensorFlow.js operations, for every backend. */
+export function rmsNormComposed(x: tf.Tensor2D, weight: tf.Tensor1D, epsilon: number): tf.Tensor2D {
   const meanSquare = tf.mean(tf.square(x), 1, true)
   return tf.mul(tf.mul(x, tf.rsqrt(tf.add(meanSquare, epsilon))), weight)
 }

@@ -23,6 +23,11 @@ export interface RotaryShape {
  * The table must reach `offset + time` positions.
  */
 export function rotary(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
+  return rotaryComposed(x, table, shape)
+}
+
+/** The form in TensorFlow.js operations, for every backend. */
+export function rotaryComposed(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
   const { batch, time, heads, headSize, dimensions, offset } = shape
   const half = dimensions / 2
   const cosine = tf.reshape(tf.slice(table.cosine, [offset, 0], [time, half]), [1, time, 1, half])
@@ -30,10 +35,7 @@ export function rotary(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): 
   const split = tf.reshape(x, [batch, time, heads, headSize])
   const first = tf.slice(split, [0, 0, 0, 0], [-1, -1, -1, half])
   const second = tf.slice(split, [0, 0, 0, half], [-1, -1, -1, half])
-  const turned = [
-    tf.sub(tf.mul(first, cosine), tf.mul(second, sine)),
-    tf.add(tf.mul(second, cosine), tf.mul(first, sine))
-  ]
+  const turned = [tf.sub(tf.mul(first, cosine), tf.mul(second, sine)), tf.add(tf.mul(second, cosine), tf.mul(first, sine))]
   if (dimensions < headSize) turned.push(tf.slice(split, [0, 0, 0, dimensions], [-1, -1, -1, headSize - dimensions]))
   return tf.reshape(tf.concat(turned, 3), [batch * time, heads * headSize])
 }

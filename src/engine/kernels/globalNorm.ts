@@ -1,0 +1,13 @@
+// The length of all gradients together, for clipping.
+import * as tf from '@tensorflow/tfjs'
+
+/** The square root of the sum of all squares of all tensors, as a float32 scalar that stays on the device. */
+export function globalNorm(tensors: readonly tf.Tensor[]): tf.Scalar {
+  return globalNormComposed(tensors)
+}
+
+/** The form in TensorFlow.js operations, for every backend. */
+export function globalNormComposed(tensors: readonly tf.Tensor[]): tf.Scalar {
+  const squares = tensors.map((tensor) => tf.sum<tf.Scalar>(tf.square(tensor)))
+  return tf.sqrt(tf.sum(tf.stack(squares)))
+}

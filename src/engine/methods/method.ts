@@ -32,7 +32,13 @@ export type OptionValues = Record<string, OptionValue>
 export type Option =
   | { kind: 'integer' | 'number'; label: string; help: string; default: number; minimum: number; maximum: number; step?: number }
   | { kind: 'choice'; label: string; help: string; default: string; choices: { value: string; label: string }[] }
-  | { kind: 'text'; label: string; help: string; default: string; /** Shown only when this other option has this value. */ when?: { option: string; value: string } }
+  | {
+      kind: 'text'
+      label: string
+      help: string
+      default: string
+      /** Shown only when this other option has this value. */ when?: { option: string; value: string }
+    }
   | { kind: 'flag'; label: string; help: string; default: boolean }
 
 /** What a method may read when it makes its first tensors. */
@@ -41,6 +47,13 @@ export interface MethodContext {
   /** Frozen tensors of the base, by Hugging Face name. */
   weight(name: string): tf.Tensor
   weightNames: readonly string[]
+  /** `[vocabulary, hidden]` float32: what the model reads a token as. Frozen. */
+  embeddings: tf.Tensor2D
+  /**
+   * Makes a tensor. Given, and not imported, like every operation of the methods (`a.mul(b)`, not `tf.mul(a, b)`): so the page can read the registry
+   * without loading TensorFlow.js.
+   */
+  tensor(values: Float32Array, shape: number[]): tf.Tensor
   /** Token ids of a text, without special tokens. */
   encode(text: string): number[]
   /** Label words of the task, as templates insert them (with their leading space). */

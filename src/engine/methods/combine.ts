@@ -1,0 +1,54 @@
+// Several methods at once: the union of their adaptations, and the trained tensors of a recipe as one adaptation.
+import * as tf from '@tensorflow/tfjs'
+import type { DecoderConfig } from '../model/config'
+import type { RecipePart } from '../training/recipe'
+import type { Adaptation, NamedTensors } from './method'
+import { getMethod, optionsOf } from './registry'
+
+/**
+ * The union of several adaptations: virtual tokens and key-value prefixes one after another in order, linear hooks one on the result of
+ * the other, and a weight from the first part that has it. Hooks that no part has stay undefined, so that the model can skip them.
+ */
+export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
+  if (parts.length === 1) return parts[0]!
+  const virtualTokens = parts.flatMap((part) => part.virtualTokens ?? [])
+  const combined: Adaptation = {}
+  if (virtualTokens.length > 0) combined.virtualTokens = concatenate(virtualTokens)
+  if (parts.some((part) => part.keyValues)) {
+    combined.keyValues = (layer) => {
+      const prefixes = parts.flatMap((part) => part.keyValues?.(layer) ?? [])
+      if (prefixes.length === 0) return undefined
+      return { key: concatenate(prefixes.map((prefix) => prefix.key)), value: concatenate(prefixes.map((prefix) => prefix.value)) }
+    }
+  }
+  if (parts.some((part) => part.linearInput)) {
+    combined.linearInput = (path, x) => parts.reduce((input, part) => part.linearInput?.(path, input) ?? input, x)
+  }
+  if (parts.some((part) => part.linear)) {
+    combined.linear = (path, x, y) => parts.reduce((output, part) => part.linear?.(path, x, output) ?? output, y)
+  }
+  if (parts.some((part) => part.weight)) {
+    combined.weight = (name) => {
+      for (const part of parts) {
+        const weight = part.weight?.(name)
+        if (weight) return weight
+      }
+      return undefined
+    }
+  }
+  return combined
+}
+
+/** Where the tensors of each part of a recipe enter the forward pass; `parameters[i]` belongs to `parts[i]`. Runs inside the tape. */
+export function adaptationOf(parts: readonly RecipePart[], parameters: readonly NamedTensors[], config: DecoderConfig): Adaptation {
+  return combineAdaptations(
+    parts.map((part, i) => {
+      const method = getMethod(part.method)
+      return method.adaptation(parameters[i] ?? {}, config, optionsOf(method, part.options))
+    })
+  )
+}
+
+function concatenate(tensors: readonly tf.Tensor2D[]): tf.Tensor2D {
+  return tensors.length === 1 ? tensors[0]! : tf.concat([...tensors], 0)
+}

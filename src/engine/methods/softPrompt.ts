@@ -1,0 +1,115 @@
+// Prompt tuning (Lester et al. 2021): a few trained vectors in front of the frozen model's embedded tokens.
+import type * as tf from '@tensorflow/tfjs'
+import { UserError } from '../errors'
+import type { Method, MethodContext, OptionValues } from './method'
+
+export const softPrompt: Method = {
+  id: 'softPrompt',
+  title: 'Soft prompt',
+  summary:
+    'Freezes the model and learns a few invisible words in front of every text: a tiny file, and nothing is forgotten once it is taken off.',
+  paper: {
+    title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',
+    authors: 'Lester, Al-Rfou and Constant',
+    year: 2021,
+    url: 'https://arxiv.org/abs/2104.08691'
+  },
+  trains: true,
+  changesBase: false,
+  options: {
+    virtualTokens: {
+      kind: 'integer',
+      label: 'Virtual tokens',
+      help: 'How many learned vectors stand in front of the text; more can say more, but each makes every step and every answer slower.',
+      default: 20,
+      minimum: 1,
+      maximum: 100
+    },
+    start: {
+      kind: 'choice',
+      label: 'Start from',
+      help: 'What the virtual tokens are before the first step; real words are usually a better start than random numbers.',
+      default: 'vocabulary',
+      choices: [
+        { value: 'random', label: 'Random numbers' },
+        { value: 'vocabulary', label: 'Random words' },
+        { value: 'labels', label: 'The label words' },
+        { value: 'text', label: 'A text of mine' }
+      ]
+    },
+    text: {
+      kind: 'text',
+      label: 'Text',
+      help: 'Its tokens become the first virtual tokens, repeated or cut to the number above.',
+      default: 'Is this text positive or negative?',
+      when: { option: 'start', value: 'text' }
+    }
+  },
+  defaults: {
+    learningRate: 0.05,
+    weightDecay: 0,
+    source: 'Provisional: to be set by a sweep on the validation splits.'
+  },
+
+  async initialParameters(context, options) {
+    const { virtualTokens: count, start } = settings(options)
+    const { maximumPositions, hiddenSize } = context.config
+    if (count >= maximumPositions) {
+      throw new UserError(
+        `${count} virtual tokens leave no room for a text: this model reads ${maximumPositions} tokens at most.`,
+        `Use fewer than ${maximumPositions} virtual tokens, or a model with a longer context.`
+      )
+    }
+    const embeddings = (await context.embeddings.data()) as Float32Array
+    const values = new Float32Array(count * hiddenSize)
+    if (start === 'random') {
+      const deviation = standardDeviation(embeddings)
+      values.forEach((_, i) => (values[i] = deviation * context.random.normal()))
+    } else {
+      startTokens(context, options).forEach((ids, row) => {
+        for (const id of ids)
+          for (let j = 0; j < hiddenSize; j++) values[row * hiddenSize + j]! += embeddings[id * hiddenSize + j]! / ids.length
+      })
+    }
+    return { virtualTokens: context.tensor(values, [count, hiddenSize]) }
+  },
+
+  adaptation: (parameters) => ({ virtualTokens: parameters.virtualTokens as tf.Tensor2D }),
+
+  trainableParameters: (config, _weightShapes, options) => settings(options).virtualTokens * config.hiddenSize
+}
+
+function settings(options: OptionValues) {
+  return { virtualTokens: options.virtualTokens as number, start: options.start as string, text: options.text as string }
+}
+
+/** For each virtual token the ids whose mean embedding it starts from. A label of several tokens is one mean (Lester 2021, section 3.2). */
+function startTokens(context: MethodContext, options: OptionValues): number[][] {
+  const { virtualTokens: count, start, text } = settings(options)
+  if (start === 'text') {
+    const ids = context.encode(text)
+    if (ids.length === 0) throw new UserError('The start text of the soft prompt is empty.', 'Type some words, or choose another start.')
+    return Array.from({ length: count }, (_, i) => [ids[i % ids.length]!])
+  }
+  const labels = start === 'labels' ? context.labelWords.map((word) => context.encode(word)).filter((ids) => ids.length > 0) : []
+  const sample = vocabularySample(context, count).map((id) => [id])
+  return [...labels, ...sample].slice(0, count)
+}
+
+/** `count` ids of ordinary tokens, each at most once while there are enough. */
+function vocabularySample({ config, random }: MethodContext, count: number): number[] {
+  const special = new Set([config.beginToken, config.padToken, ...config.endTokens])
+  const ordinary = Array.from({ length: config.vocabularySize }, (_, id) => id).filter((id) => !special.has(id))
+  const sample: number[] = []
+  while (sample.length < count) sample.push(...random.shuffle(ordinary))
+  return sample.slice(0, count)
+}
+
+function standardDeviation(values: Float32Array): number {
+  let sum = 0
+  for (const value of values) sum += value
+  const mean = sum / values.length
+  let squares = 0
+  for (const value of values) squares += (value - mean) ** 2
+  return Math.sqrt(squares / values.length)
+}

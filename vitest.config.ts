@@ -2,10 +2,24 @@
 import { defineConfig } from 'vitest/config'
 import { playwright } from '@vitest/browser-playwright'
 import { chromiumFlags, findChromium } from './scripts/chromium.mjs'
+import { serveGolden } from './scripts/goldenServer.mjs'
 
 const browser = (name: string, include: string[]) => ({
   extends: true as const,
-  optimizeDeps: { include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu', '@tensorflow/tfjs-backend-wasm', '@huggingface/tokenizers', 'idb-keyval', 'fflate', 'valibot', 'papaparse', 'comlink', 'fast-check'] },
+  optimizeDeps: {
+    include: [
+      '@tensorflow/tfjs',
+      '@tensorflow/tfjs-backend-webgpu',
+      '@tensorflow/tfjs-backend-wasm',
+      '@huggingface/tokenizers',
+      'idb-keyval',
+      'fflate',
+      'valibot',
+      'papaparse',
+      'comlink',
+      'fast-check'
+    ]
+  },
   test: {
     name,
     include,
@@ -23,6 +37,7 @@ const browser = (name: string, include: string[]) => ({
 })
 
 export default defineConfig({
+  plugins: [serveGolden()],
   test: {
     projects: [
       { extends: true, test: { name: 'unit', include: ['tests/unit/**/*.test.ts'], environment: 'node' } },

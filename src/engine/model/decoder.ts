@@ -1,0 +1,245 @@
+// The decoder-only transformer: token ids to hidden states at the label positions, and from there to logits and loss.
+import * as tf from '@tensorflow/tfjs'
+import { UserError } from '../errors'
+import { attention } from '../kernels/attention'
+import { embedding } from '../kernels/embedding'
+import { gatherRows } from '../kernels/gatherRows'
+import { gelu } from '../kernels/gelu'
+import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
+import { layerNorm } from '../kernels/layerNorm'
+import { linear } from '../kernels/linear'
+import { rmsNorm } from '../kernels/rmsNorm'
+import { rotary, type RotaryTable } from '../kernels/rotary'
+import { swiglu } from '../kernels/swiglu'
+import type { Adaptation, NamedTensors } from '../methods/method'
+import { readArchitecture } from './architectures'
+import type { Batch } from './batch'
+import type { DecoderConfig } from './config'
+import type { DecoderLayout, LayerLayout, Projection } from './layout'
+import { RotaryCache } from './rotaryTable'
+import { matchWeights, type LoadedTensor } from './weights'
+
+/** What one pass over the layers is about; virtual tokens count as tokens. */
+interface Pass {
+  batch: number
+  /** Tokens that are fed, by row. */
+  time: number
+  /** Place of the first of them in its row: 0 but in generation. */
+  offset: number
+  /** `[batch]` real tokens of each row up to here. */
+  lengths: Int32Array
+  adaptation: Adaptation
+  /** The flat rows whose result is wanted; all where absent. */
+  rows?: Int32Array
+  /** Joins earlier keys and values in front, in generation. `[batch * time, keyValueHeads * headSize]` in, `[batch * keyTime, ...]` out. */
+  extend?: (layer: number, key: tf.Tensor2D, value: tf.Tensor2D) => { key: tf.Tensor2D; value: tf.Tensor2D; keyTime: number }
+}
+
+const NO_ADAPTATION: Adaptation = {}
+
+/** A model on the device. All its methods may be called on the gradient tape; gradients flow into whatever the adaptation brings in. */
+export class Decoder {
+  /** Float32 tensors by Hugging Face name, in Hugging Face layout; owned by the decoder. */
+  readonly weights: NamedTensors
+  readonly #rotary: RotaryCache | undefined
+
+  constructor(
+    readonly config: DecoderConfig,
+    readonly layout: DecoderLayout,
+    weights: NamedTensors
+  ) {
+    this.weights = weights
+    this.#rotary = config.rotary && new RotaryCache(config.rotary)
+  }
+
+  get weightNames(): readonly string[] {
+    return Object.keys(this.weights)
+  }
+
+  /** The frozen weight of that Hugging Face name. */
+  weight(name: string): tf.Tensor {
+    const tensor = this.weights[name]
+    if (!tensor) throw new Error(`The model has no weight ${name}.`)
+    return tensor
+  }
+
+  /**
+   * Hidden states after the final norm at `batch.labelRows`, `[labelRows, hidden]` float32. Virtual tokens stand in front of every row; the batch's
+   * rows still count from its own first token.
+   * @throws UserError where tokens, virtual tokens and prefix together are longer than the model's positions
+   */
+  hiddenStates(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Tensor2D {
+    return tf.tidy(() => {
+      const virtual = adaptation.virtualTokens?.shape[0] ?? 0
+      const time = virtual + batch.time
+      const rows = batch.labelRows.map((row) => Math.floor(row / batch.time) * time + virtual + (row % batch.time))
+      const lengths = batch.lengths.map((length) => length + virtual)
+      return this.run(this.embed(batch.inputIds, batch.size, adaptation), { batch: batch.size, time, offset: 0, lengths, adaptation, rows })
+    })
+  }
+
+  /** `[n, hidden]` to `[n, vocabulary]` float32. */
+  logits(hidden: tf.Tensor2D, adaptation: Adaptation = NO_ADAPTATION): tf.Tensor2D {
+    return linear({ x: hidden, weight: this.#use(this.layout.head, adaptation) as tf.Tensor2D })
+  }
+
+  /** `sum(labelWeights * nats)` over the batch's labels, a float32 scalar. */
+  loss(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Scalar {
+    return tf.tidy(() => labelLoss({ ...this.#labels(batch, adaptation), weights: batch.labelWeights }))
+  }
+
+  /** `log p(labelId)` of each label row, `[n]` float32. */
+  logProbabilities(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Tensor1D {
+    return tf.tidy(() => labelLogProbabilities(this.#labels(batch, adaptation)))
+  }
+
+  /** Token embeddings with the virtual tokens in front: `[batch * (virtual + time), hidden]`. Learned positions are added in `run`. */
+  embed(ids: Int32Array, batch: number, adaptation: Adaptation): tf.Tensor2D {
+    const { hiddenSize } = this.config
+    const x = embedding(this.#use(this.layout.embedding, adaptation) as tf.Tensor2D, ids)
+    const { virtualTokens } = adaptation
+    if (!virtualTokens) return x
+    const inEveryRow = tf.mul(tf.reshape(virtualTokens, [1, -1, hiddenSize]), tf.ones([batch, 1, 1]))
+    return tf.reshape(tf.concat([inEveryRow, tf.reshape(x, [batch, -1, hiddenSize])], 1), [-1, hiddenSize])
+  }
+
+  /** Embedded tokens through all layers and the final norm: `[batch * time, hidden]` in, the wanted rows out. */
+  run(embedded: tf.Tensor2D, pass: Pass): tf.Tensor2D {
+    const { config, layout } = this
+    const { adaptation } = pass
+    // A key-value prefix takes positions, as earlier tokens do in a cache.
+    const first = pass.offset + (adaptation.keyValues?.(0)?.key.shape[0] ?? 0)
+    this.#checkLength(Math.max(...pass.lengths) - pass.offset + first)
+    const table = this.#rotary?.reach(first + pass.time)
+    let x = layout.positions ? this.#addPositions(embedded, layout.positions, first, pass) : embedded
+    layout.layers.forEach((layer, index) => {
+      const normed = this.#norm(x, layer.attentionNorm, adaptation)
+      let mixed = this.#attend(normed, layer, index, { ...pass, first, table })
+      if (pass.rows && index === config.layers - 1) {
+        // Behind the last attention rows no longer meet: only the wanted ones go on.
+        mixed = gatherRows(mixed, pass.rows)
+        x = gatherRows(x, pass.rows)
+      }
+      const attended = this.#project(mixed, layer.output, adaptation, x)
+      const mlpInput = this.#norm(config.parallelResidual ? x : attended, layer.mlpNorm, adaptation)
+      x = this.#project(this.#activate(mlpInput, layer, adaptation), layer.down, adaptation, attended)
+    })
+    return this.#norm(x, layout.finalNorm, adaptation)
+  }
+
+  dispose(): void {
+    tf.dispose(this.weights)
+    this.#rotary?.dispose()
+  }
+
+  #labels(batch: Batch, adaptation: Adaptation): { hidden: tf.Tensor2D; table: tf.Tensor2D; targets: Int32Array } {
+    const hidden = this.hiddenStates(batch, adaptation)
+    return { hidden, table: this.#use(this.layout.head, adaptation) as tf.Tensor2D, targets: batch.labelIds }
+  }
+
+  #use(name: string, adaptation: Adaptation): tf.Tensor {
+    return adaptation.weight?.(name) ?? this.weight(name)
+  }
+
+  #norm(x: tf.Tensor2D, path: string, adaptation: Adaptation): tf.Tensor2D {
+    const weight = this.#use(`${path}.weight`, adaptation) as tf.Tensor1D
+    if (this.config.norm === 'rmsNorm') return rmsNorm(x, weight, this.config.normEpsilon)
+    return layerNorm(x, weight, this.#use(`${path}.bias`, adaptation) as tf.Tensor1D, this.config.normEpsilon)
+  }
+
+  #project(x: tf.Tensor2D, { path, layout, bias }: Projection, adaptation: Adaptation, residual?: tf.Tensor2D): tf.Tensor2D {
+    const input = adaptation.linearInput?.(path, x) ?? x
+    const inputs = {
+      x: input,
+      weight: this.#use(`${path}.weight`, adaptation) as tf.Tensor2D,
+      layout,
+      bias: bias ? (this.#use(`${path}.bias`, adaptation) as tf.Tensor1D) : undefined
+    }
+    if (!adaptation.linear) return linear({ ...inputs, residual })
+    const y = adaptation.linear(path, input, linear(inputs))
+    return residual ? tf.add(y, residual) : y
+  }
+
+  #addPositions(x: tf.Tensor2D, name: string, first: number, { batch, time, adaptation }: Pass): tf.Tensor2D {
+    const { hiddenSize, maximumPositions } = this.config
+    // Padding may reach beyond the last position; what it holds is never read.
+    const positions = Int32Array.from({ length: time }, (_, i) => Math.min(first + i, maximumPositions - 1))
+    const learned = embedding(this.#use(name, adaptation) as tf.Tensor2D, positions)
+    return tf.reshape(tf.add(tf.reshape(x, [batch, time, hiddenSize]), tf.reshape(learned, [1, time, hiddenSize])), [
+      batch * time,
+      hiddenSize
+    ])
+  }
+
+  #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { first: number; table?: RotaryTable }): tf.Tensor2D {
+    const { heads, keyValueHeads, headSize, attentionScale, attentionWindows, rotary: turning } = this.config
+    const { batch, time, offset, first, lengths, adaptation, table } = pass
+    const { query, key, value } = this.#queryKeyValue(x, layer, adaptation)
+    const turned = (states: tf.Tensor2D, count: number): tf.Tensor2D =>
+      table && turning
+        ? rotary(states, table, { batch, time, heads: count, headSize, dimensions: turning.dimensions, offset: first })
+        : states
+    const own = { key: turned(key, keyValueHeads), value, keyTime: time }
+    return attention({
+      query: turned(query, heads),
+      ...(pass.extend?.(index, own.key, own.value) ?? own),
+      prefix: adaptation.keyValues?.(index),
+      lengths,
+      batch,
+      queryTime: time,
+      queryOffset: offset,
+      heads,
+      keyValueHeads,
+      headSize,
+      scale: attentionScale,
+      window: attentionWindows[index]
+    })
+  }
+
+  #queryKeyValue(
+    x: tf.Tensor2D,
+    { attention: layout }: LayerLayout,
+    adaptation: Adaptation
+  ): Record<'query' | 'key' | 'value', tf.Tensor2D> {
+    if (layout.kind === 'separate') {
+      const project = (projection: Projection): tf.Tensor2D => this.#project(x, projection, adaptation)
+      return { query: project(layout.query), key: project(layout.key), value: project(layout.value) }
+    }
+    const { heads, headSize } = this.config
+    const width = heads * headSize
+    const fused = this.#project(x, layout.projection, adaptation)
+    const rows = fused.shape[0]
+    const shape = layout.order === 'blocks' ? [rows, 3, width] : [rows * heads, 3, headSize]
+    const [query, key, value] = tf.unstack(tf.reshape(fused, shape), 1).map((part) => tf.reshape(part, [rows, width]) as tf.Tensor2D)
+    return { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D }
+  }
+
+  #activate(x: tf.Tensor2D, layer: LayerLayout, adaptation: Adaptation): tf.Tensor2D {
+    const up = this.#project(x, layer.up, adaptation)
+    if (layer.gate) return swiglu(this.#project(x, layer.gate, adaptation), up)
+    return gelu(up, this.config.mlp === 'geluErf' ? 'erf' : 'tanh')
+  }
+
+  #checkLength(length: number): void {
+    const { maximumPositions } = this.config
+    if (length <= maximumPositions) return
+    throw new UserError(
+      `A text of ${length} tokens, virtual tokens included, is longer than the ${maximumPositions} that the model was made for.`,
+      'Shorten the text or the template, or use fewer virtual tokens.'
+    )
+  }
+}
+
+/**
+ * Puts a checkpoint on the current device. `tensors` by name, bare or full Hugging Face names.
+ * @throws UserError where config.json is not supported or a tensor is missing, misshapen or left over
+ */
+export function createDecoder(
+  configJson: unknown,
+  tensors: ReadonlyMap<string, LoadedTensor> | Readonly<Record<string, LoadedTensor>>
+): Decoder {
+  const { config, layout } = readArchitecture(configJson)
+  const weights: NamedTensors = {}
+  for (const [name, { data, shape }] of matchWeights(config, layout, tensors)) weights[name] = tf.tensor(data, [...shape], 'float32')
+  return new Decoder(config, layout, weights)
+}

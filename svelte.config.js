@@ -1,0 +1,8 @@
+// Svelte: TypeScript in components is stripped by Vite; runes everywhere.
+import { vitePreprocess } from '@sveltejs/vite-plugin-svelte'
+
+/** @type {import('@sveltejs/vite-plugin-svelte').SvelteConfig} */
+export default {
+  preprocess: vitePreprocess(),
+  compilerOptions: { runes: true }
+}

@@ -12,7 +12,14 @@ export interface WasmAddresses {
 /** Starts the `wasm` backend on one thread: the threaded build needs cross-origin isolation, which a static host cannot promise. */
 export async function startWasm(addresses: WasmAddresses): Promise<DeviceReport> {
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false)
-  setWasmPaths({ 'tfjs-backend-wasm.wasm': addresses.plain, 'tfjs-backend-wasm-simd.wasm': addresses.simd })
+  if (!tf.engine().registry['wasm']) {
+    // Once started, the backend refuses new paths. It also demands a path for the threaded binary, which is never asked for.
+    setWasmPaths({
+      'tfjs-backend-wasm.wasm': addresses.plain,
+      'tfjs-backend-wasm-simd.wasm': addresses.simd,
+      'tfjs-backend-wasm-threaded-simd.wasm': addresses.simd
+    })
+  }
   if (!(await tf.setBackend('wasm'))) throw new Error('WebAssembly did not start.')
   await tf.ready()
   const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')

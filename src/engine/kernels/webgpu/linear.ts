@@ -1,0 +1,85 @@
+// The linear layer and its gradients as single matrix products, with bias and residual added on the way out.
+import type * as tf from '@tensorflow/tfjs'
+import type { LinearInputs, WeightLayout } from '../linear'
+import { columnSums, plainColumnSum } from './columnSums'
+import { empty, fused } from './fused'
+import { matmul } from './matmul'
+import type { Runner } from './run'
+
+interface LinearAttributes {
+  layout: WeightLayout
+}
+
+/** `[in, out]` of a weight. */
+function widths(weight: tf.TensorInfo, layout: WeightLayout): [number, number] {
+  const [first, second] = weight.shape as [number, number]
+  return layout === 'outIn' ? [second, first] : [first, second]
+}
+
+/** Records `output = x weight (+ bias) (+ residual)`. */
+export function multiplyByWeight(
+  run: Runner,
+  output: tf.TensorInfo,
+  x: tf.TensorInfo,
+  weight: tf.TensorInfo,
+  layout: WeightLayout,
+  added: { bias?: tf.TensorInfo; residual?: tf.TensorInfo } = {}
+): void {
+  const [depth, columns] = widths(weight, layout)
+  matmul(run, {
+    mode: layout === 'outIn' ? 'NT' : 'NN',
+    output,
+    left: x,
+    right: weight,
+    rows: x.shape[0] as number,
+    columns,
+    depth,
+    ...added
+  })
+}
+
+/** The gradient of x: `dy weight^T`, `[rows, in]`. */
+export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: tf.TensorInfo, layout: WeightLayout): tf.Tensor {
+  const [columns, depth] = widths(weight, layout)
+  const rows = dy.shape[0] as number
+  const output = empty([rows, columns])
+  matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right: weight, rows, columns, depth })
+  return output
+}
+
+/** The gradient of the weight, in its layout: `dy^T x` or `x^T dy`. */
+export function gradientOfWeight(run: Runner, dy: tf.TensorInfo, x: tf.TensorInfo, layout: WeightLayout): tf.Tensor {
+  const [left, right] = layout === 'outIn' ? [dy, x] : [x, dy]
+  const [depth, rows] = left.shape as [number, number]
+  const columns = right.shape[1] as number
+  const output = empty([rows, columns])
+  matmul(run, { mode: 'TN', output, left, right, rows, columns, depth })
+  return output
+}
+
+/** The gradient of the bias: the sum of dy's rows. */
+export function gradientOfBias(run: Runner, dy: tf.TensorInfo): tf.Tensor {
+  const [rows, width] = dy.shape as [number, number]
+  const output = empty([width])
+  columnSums(run, plainColumnSum, output, [dy], rows, width)
+  return output
+}
+
+const operation = fused<LinearAttributes>({
+  name: 'FusedLinear',
+  saved: ['x', 'weight'],
+  shape: ({ x, weight }, { layout }) => [(x as tf.Tensor).shape[0] as number, widths(weight as tf.Tensor, layout)[1]],
+  forward: (run, output, { x, weight, bias, residual }, { layout }) =>
+    multiplyByWeight(run, output, x as tf.Tensor, weight as tf.Tensor, layout, { bias, residual }),
+  gradient: (run, dy, { x, weight }, { layout }) => ({
+    x: () => gradientOfInput(run, dy, weight as tf.Tensor, layout),
+    weight: () => gradientOfWeight(run, dy, x as tf.Tensor, layout),
+    bias: () => gradientOfBias(run, dy),
+    residual: () => dy.clone()
+  })
+})
+
+/** `linear` in one dispatch; see `../linear`. */
+export function linearFused({ x, weight, layout = 'outIn', bias, residual }: LinearInputs): tf.Tensor2D {
+  return operation({ x, weight, bias, residual }, { layout }) as tf.Tensor2D
+}

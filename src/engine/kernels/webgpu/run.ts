@@ -1,0 +1,209 @@
+// The one runner: records our WGSL in the TensorFlow.js backend's own command encoder and buffer pool, between its own operations.
+import * as tf from '@tensorflow/tfjs'
+import { webGpuHandle, type WebGpuHandle } from '../../device/webgpu'
+import { encodeUniforms, wgsl, type Program } from './program'
+
+/** Part of a tensor's buffer. WebGPU wants `offset` (bytes) to be a multiple of 256. */
+export interface BufferView {
+  tensor: tf.TensorInfo
+  offset: number
+  bytes: number
+}
+
+export interface Dispatch {
+  /** Tensors to write, in the program's order; one that was written before is updated in place. */
+  outputs: readonly (tf.TensorInfo | BufferView)[]
+  inputs?: readonly (tf.TensorInfo | BufferView)[]
+  uniforms: readonly number[]
+  /** How many workgroups run. */
+  groups: readonly [number, number?, number?]
+  /** The uniforms change with every call (a learning rate): they are not kept. */
+  fleeting?: boolean
+}
+
+/** What we use of the pinned WebGPUBackend beyond its typed interface; asserted when a runner is made. */
+interface BackendInternals {
+  device: GPUDevice
+  queue: GPUQueue
+  bufferManager: { acquireBuffer(size: number, usage: number): GPUBuffer }
+  tensorMap: { get(dataId: object): { values: unknown; resource?: GPUBuffer } }
+  commandQueueOwnedIds: WeakSet<object>
+  uniformPendingDisposal: GPUBuffer[]
+  commandEncoder: GPUCommandEncoder | null
+  computePassEncoder: GPUComputePassEncoder | null
+  dispatchCountInPass: number
+  ensureCommandEncoderReady(): void
+  endComputePassEncoder(): void
+  submitQueue(): void
+  uploadToGPU(dataId: object): void
+  makeTensorInfo(shape: number[], dtype: tf.DataType): tf.TensorInfo
+  disposeData(dataId: object): boolean
+}
+
+const INTERNALS = [
+  'bufferManager',
+  'tensorMap',
+  'commandQueueOwnedIds',
+  'uniformPendingDisposal',
+  'commandEncoder',
+  'computePassEncoder',
+  'dispatchCountInPass',
+  'ensureCommandEncoderReady',
+  'endComputePassEncoder',
+  'submitQueue',
+  'uploadToGPU',
+  'makeTensorInfo',
+  'disposeData'
+] as const satisfies (keyof BackendInternals)[]
+
+/** Kept uniform buffers; shapes repeat, so a few hundred serve a whole run. Beyond that they start afresh. */
+const KEPT_UNIFORMS = 2048
+
+export class Runner {
+  /** Programs dispatched since the start, TensorFlow.js's own not counted. */
+  dispatches = 0
+  /** A processor does the work of a GPU: other tiles are the fastest there. */
+  readonly software: boolean
+  readonly adapter: string
+  readonly device: GPUDevice
+  /** Called before and after each dispatch by a profiler. */
+  observer?: { before(key: string): void; after(): void }
+  readonly #backend: BackendInternals
+  readonly #pipelines = new Map<string, GPUComputePipeline>()
+  readonly #uniforms = new Map<string, GPUBuffer>()
+
+  constructor({ backend, device, report }: WebGpuHandle) {
+    this.#backend = backend as unknown as BackendInternals
+    for (const member of INTERNALS) {
+      if (!(member in this.#backend)) throw new Error(`This version of the WebGPU backend has no ${member}; use the pinned version.`)
+    }
+    this.device = device
+    this.software = report.software
+    this.adapter = report.adapter
+  }
+
+  /** A tensor without contents, whose memory is taken at its first dispatch. No scope tracks it: return it from a kernel, or `free` it. */
+  allocate(shape: readonly number[]): tf.TensorInfo {
+    return this.#backend.makeTensorInfo([...shape], 'float32')
+  }
+
+  /** Gives an untracked tensor back to the pool. */
+  free(...tensors: tf.TensorInfo[]): void {
+    for (const tensor of tensors) this.#backend.disposeData(tensor.dataId)
+  }
+
+  /**
+   * Copies a host array to an untracked tensor. Written through the queue and so without ending the compute pass: a pooled buffer is never in use by
+   * commands that are not submitted yet.
+   */
+  upload(values: Int32Array | Float32Array): tf.TensorInfo {
+    const tensor = this.#backend.makeTensorInfo([values.length], values instanceof Int32Array ? 'int32' : 'float32')
+    const buffer = this.#buffer(tensor)
+    this.#backend.queue.writeBuffer(buffer, 0, values.buffer, values.byteOffset, values.byteLength)
+    return tensor
+  }
+
+  /** Records one dispatch. */
+  run(program: Program, { outputs, inputs = [], uniforms, groups, fleeting = false }: Dispatch): void {
+    const backend = this.#backend
+    const pipeline = this.#pipeline(program)
+    const resources: GPUBufferBinding[] = [...outputs, ...inputs].map((reference) => this.#bind(reference))
+    resources.push({ buffer: this.#uniform(program, uniforms, fleeting) })
+    const bindGroup = this.device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: resources.map((resource, binding) => ({ binding, resource }))
+    })
+    // A value that the host had read is older than what is written now.
+    for (const output of outputs) backend.tensorMap.get(tensorOf(output).dataId).values = null
+    this.observer?.before(program.key)
+    backend.ensureCommandEncoderReady()
+    backend.computePassEncoder ??= (backend.commandEncoder as GPUCommandEncoder).beginComputePass()
+    backend.computePassEncoder.setPipeline(pipeline)
+    backend.computePassEncoder.setBindGroup(0, bindGroup)
+    backend.computePassEncoder.dispatchWorkgroups(...(groups as [number, number, number]))
+    this.observer?.after()
+    this.dispatches++
+    if (++backend.dispatchCountInPass >= tf.env().getNumber('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE')) {
+      backend.endComputePassEncoder()
+      backend.submitQueue()
+    }
+  }
+
+  /** Workgroups that give each of `threads` one thread; beyond WebGPU's 65535 a dimension they continue in y (see `flatIndex`). */
+  grid(threads: number, workgroup = WORKGROUP): [number, number] {
+    const needed = Math.ceil(threads / workgroup)
+    const widest = this.device.limits.maxComputeWorkgroupsPerDimension
+    return needed <= widest ? [needed, 1] : [widest, Math.ceil(needed / widest)]
+  }
+
+  #buffer(tensor: tf.TensorInfo): GPUBuffer {
+    this.#backend.uploadToGPU(tensor.dataId)
+    this.#backend.commandQueueOwnedIds.add(tensor.dataId)
+    return this.#backend.tensorMap.get(tensor.dataId).resource as GPUBuffer
+  }
+
+  #bind(reference: tf.TensorInfo | BufferView): GPUBufferBinding {
+    if (!('tensor' in reference)) return { buffer: this.#buffer(reference) }
+    return { buffer: this.#buffer(reference.tensor), offset: reference.offset, size: reference.bytes }
+  }
+
+  #pipeline(program: Program): GPUComputePipeline {
+    let pipeline = this.#pipelines.get(program.key)
+    if (!pipeline) {
+      const module = this.device.createShaderModule({ code: wgsl(program), label: program.key })
+      pipeline = this.device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' }, label: program.key })
+      this.#pipelines.set(program.key, pipeline)
+    }
+    return pipeline
+  }
+
+  #uniform(program: Program, values: readonly number[], fleeting: boolean): GPUBuffer {
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST
+    if (fleeting) {
+      const bytes = encodeUniforms(program, values)
+      const buffer = this.#backend.bufferManager.acquireBuffer(bytes.byteLength, usage)
+      this.#backend.uniformPendingDisposal.push(buffer)
+      this.#backend.queue.writeBuffer(buffer, 0, bytes)
+      return buffer
+    }
+    const key = `${Object.values(program.uniforms).join()} ${values.join()}`
+    let buffer = this.#uniforms.get(key)
+    if (!buffer) {
+      if (this.#uniforms.size >= KEPT_UNIFORMS) this.#uniforms.clear()
+      const bytes = encodeUniforms(program, values)
+      buffer = this.device.createBuffer({ size: bytes.byteLength, usage })
+      this.#backend.queue.writeBuffer(buffer, 0, bytes)
+      this.#uniforms.set(key, buffer)
+    }
+    return buffer
+  }
+}
+
+function tensorOf(reference: tf.TensorInfo | BufferView): tf.TensorInfo {
+  return 'tensor' in reference ? reference.tensor : reference
+}
+
+/** Threads of a workgroup where nothing is shared: a multiple of every GPU's subgroup. */
+export const WORKGROUP = 64
+
+/** WGSL for the thread's number over a one- or two-dimensional `grid`. */
+export const flatIndex = `let index = thread.x + thread.y * groups.x * ${WORKGROUP}u;`
+
+const runners = new WeakMap<object, Runner>()
+
+/** The runner of the current device; a new device has a new one. Throws where WebGPU is not the current backend. */
+export function runner(): Runner {
+  const handle = webGpuHandle()
+  if (!handle) throw new Error('No WebGPU device was started.')
+  let found = runners.get(handle.backend)
+  if (!found) {
+    found = new Runner(handle)
+    runners.set(handle.backend, found)
+  }
+  return found
+}
+
+/** True where fused kernels can run: WebGPU is the current backend, and on our own device. */
+export function isWebGpu(): boolean {
+  return tf.getBackend() === 'webgpu' && tf.backend() === webGpuHandle()?.backend
+}

@@ -1,0 +1,160 @@
+// The shape of everything that comes in from outside: what an archive says of a run is checked against this before use.
+import * as v from 'valibot'
+import type { CheckpointState, StoredRace, StoredRun } from './records'
+
+const number = v.union([v.number(), v.nan()])
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+/** Milliseconds since 1970, as far as dates go. */
+const time = v.pipe(v.number(), v.minValue(0), v.maxValue(8.64e15))
+const text = v.pipe(v.string(), v.maxLength(10_000))
+const id = text
+/** A folder below the site's root: never another site, never above. */
+const sitePath = v.pipe(v.string(), v.maxLength(200), v.regex(/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/))
+
+/** An object of any keys. Not `v.record`, which drops keys such as "constructor" without a word. */
+function recordOf<Value>(isValue: (value: unknown) => value is Value) {
+  return v.custom<Record<string, Value>>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isValue),
+    'a map of other values'
+  )
+}
+const isString = (value: unknown) => typeof value === 'string'
+const isOptionValue = (value: unknown): value is string | number | boolean => ['string', 'number', 'boolean'].includes(typeof value)
+
+const stepRecord = v.object({
+  step: count,
+  loss: number,
+  learningRates: v.array(number),
+  gradientNorm: number,
+  tokens: number,
+  milliseconds: number
+})
+const validationRecord = v.object({ step: count, seconds: number, loss: number, accuracy: number, f1Macro: number })
+const curve = v.object({ steps: v.array(stepRecord), validation: v.array(validationRecord) })
+
+const recipe = v.object({
+  parts: v.array(v.object({ method: text, options: recordOf(isOptionValue), learningRate: number, weightDecay: number })),
+  schedule: v.object({ kind: v.picklist(['constant', 'linear', 'cosine']), warmupSteps: count }),
+  optimiser: v.object({ beta1: number, beta2: number, epsilon: number, clipNorm: number }),
+  batchSize: count,
+  maximumLength: count,
+  seed: v.pipe(v.number(), v.safeInteger())
+})
+const runRequest = v.object({ id, name: text, recipe })
+
+const taskSource = v.variant('kind', [
+  v.object({ kind: v.literal('site'), path: sitePath }),
+  v.object({
+    kind: v.literal('file'),
+    name: text,
+    text: v.string(),
+    options: v.object({
+      textColumn: v.optional(text),
+      labelColumn: v.optional(text),
+      template: v.optional(text),
+      labelWords: v.optional(recordOf(isString)),
+      seed: v.pipe(v.number(), v.safeInteger())
+    })
+  })
+])
+
+const raceRequest = v.object({
+  id,
+  name: text,
+  model: v.object({ kind: v.literal('site'), path: sitePath }),
+  task: taskSource,
+  runs: v.array(runRequest),
+  settings: v.object({
+    budget: v.variant('kind', [
+      v.object({ kind: v.literal('steps'), steps: count }),
+      v.object({ kind: v.literal('seconds'), seconds: number })
+    ]),
+    evaluateEvery: count,
+    patience: count
+  })
+})
+
+const scores = { precision: number, recall: number, f1: number }
+const metrics = v.object({
+  examples: count,
+  accuracy: number,
+  macro: v.object(scores),
+  micro: v.object(scores),
+  weighted: v.object(scores),
+  perClass: v.array(v.object({ ...scores, support: count })),
+  confusion: v.array(v.array(count)),
+  rocAucPerClass: v.array(v.nullable(number)),
+  rocAuc: v.nullable(number),
+  rocCurves: v.array(v.object({ falsePositiveRate: v.array(number), truePositiveRate: v.array(number) })),
+  logLoss: number,
+  calibrationError: number,
+  matthews: number,
+  balancedAccuracy: number
+})
+
+const result = v.object({
+  stopReason: v.picklist(['budget', 'patience', 'stopped', 'diverged']),
+  bestStep: count,
+  labels: v.array(text),
+  test: metrics,
+  validation: metrics,
+  untrained: metrics,
+  forgetting: v.object({ before: number, after: number, adapterOff: number }),
+  cost: v.object({
+    seconds: number,
+    compileSeconds: number,
+    evaluationSeconds: number,
+    steps: count,
+    tokens: number,
+    trainableParameters: number,
+    adapterBytes: number,
+    peakBytes: number
+  }),
+  predictions: v.array(v.object({ text: v.string(), label: count, predicted: count, probabilities: v.array(number) }))
+})
+
+export const storedRunSchema = v.object({
+  id,
+  raceId: id,
+  name: text,
+  request: runRequest,
+  curve,
+  result: v.optional(result),
+  createdAt: time,
+  updatedAt: time
+}) satisfies v.GenericSchema<unknown, StoredRun>
+
+export const storedRaceSchema = v.object({
+  id,
+  name: text,
+  request: raceRequest,
+  phase: v.picklist(['preparing', 'running', 'paused', 'evaluating', 'finished', 'failed']),
+  createdAt: time,
+  updatedAt: time
+}) satisfies v.GenericSchema<unknown, StoredRace>
+
+const word = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff))
+const randomState = v.tuple([word, word, word, word])
+
+export const checkpointStateSchema = v.object({
+  step: count,
+  epoch: count,
+  position: count,
+  epochRandom: randomState,
+  random: randomState,
+  accounts: v.object({
+    trainMilliseconds: number,
+    compileMilliseconds: number,
+    evaluationMilliseconds: number,
+    tokens: number,
+    peakBytes: number
+  }),
+  best: v.object({ step: count, loss: number, validationsWithoutGain: count }),
+  curve
+}) satisfies v.GenericSchema<unknown, CheckpointState>
+
+/** Where the first problem lies and what it is, in the schema's words: "run.curve.steps.3.loss: Expected ...". */
+export function firstIssue(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
+  const path = v.getDotPath(issues[0])
+  return path ? `${path}: ${issues[0].message}` : issues[0].message
+}

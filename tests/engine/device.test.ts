@@ -13,6 +13,7 @@ test('a forced WebGPU device has the features and limits that the adapter offers
   const report = await startDevice({ prefer: 'webgpu', wasm })
   const adapter = await navigator.gpu.requestAdapter()
   expect(tf.getBackend()).toBe('webgpu')
+  expect(tf.backend()).toBe(webGpuHandle()?.backend)
   expect(report.software).toBe(true)
   expect(report.note).toContain('processor')
   expect(report.maximumBufferBytes).toBe(adapter?.limits.maxStorageBufferBindingSize)

@@ -94,8 +94,9 @@ export async function startWebGpu(adapter: GPUAdapter): Promise<WebGpuHandle> {
   void device.lost.then((info) => {
     session.fault ??= `The graphics device was lost (${info.message || info.reason}).`
   })
-  if (tf.findBackend('webgpu')) tf.removeBackend('webgpu')
+  // The factory, not the instance: importing the package registers one that would make its own device, and it would stay.
+  if (tf.findBackendFactory('webgpu')) tf.removeBackend('webgpu')
   tf.registerBackend('webgpu', () => backend, 3)
-  if (!(await tf.setBackend('webgpu'))) throw new Error('The WebGPU backend did not start.')
+  if (!(await tf.setBackend('webgpu')) || tf.backend() !== backend) throw new Error('The WebGPU backend did not start.')
   return handle
 }

@@ -1,8 +1,11 @@
 // Every call and event between the page and the worker: plain data, typed once, carried by Comlink.
 import type { BackendName, DeviceReport } from '../engine/device/report'
-import type { Forgetting, RunResult, StepRecord, StopReason, ValidationRecord } from '../engine/training/records'
-import type { RaceSettings, Recipe } from '../engine/training/recipe'
+import type { RaceCommand, RaceEvent, RunRequest } from '../engine/training/events'
+import type { RaceSettings } from '../engine/training/recipe'
+import type { Forgetting } from '../engine/training/records'
 import type { Task } from '../tasks/task'
+
+export type { RaceCommand, RaceEvent, RacePhase, RunRequest } from '../engine/training/events'
 
 export type { BackendName, DeviceReport }
 
@@ -58,12 +61,6 @@ export interface TaskReport {
   notes: string[]
 }
 
-export interface RunRequest {
-  id: string
-  name: string
-  recipe: Recipe
-}
-
 export interface RaceRequest {
   id: string
   name: string
@@ -72,23 +69,6 @@ export interface RaceRequest {
   runs: RunRequest[]
   settings: RaceSettings
 }
-
-export type RacePhase = 'preparing' | 'running' | 'paused' | 'evaluating' | 'finished' | 'failed'
-
-/** Pushed while a race goes on, in order. */
-export type RaceEvent =
-  | { type: 'phase'; phase: RacePhase; detail: string }
-  | { type: 'untrained'; run: string; accuracy: number; validationLoss: number }
-  | { type: 'step'; run: string; record: StepRecord }
-  | { type: 'validation'; run: string; record: ValidationRecord }
-  | { type: 'cost'; run: string; trainableParameters: number; adapterBytes: number; peakBytes: number }
-  | { type: 'run-stopped'; run: string; reason: StopReason; bestStep: number }
-  | { type: 'result'; run: string; result: RunResult }
-  | { type: 'checkpoint'; run: string; step: number; bytes: number }
-  | { type: 'time-left'; seconds: number }
-  | { type: 'problem'; run?: string; message: string; advice: string }
-
-export type RaceCommand = 'pause' | 'resume' | 'step' | 'stop'
 
 /** What one model answers to a typed text. */
 export interface Answer {

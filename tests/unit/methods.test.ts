@@ -178,7 +178,7 @@ test('combined adaptations: prompts one after another, hooks chained, first weig
 test('a recipe of several parts is one adaptation', () => {
   const prompt = tf.ones<tf.Rank.R2>([2, HIDDEN])
   const part = (method: string) => ({ method, options: {}, learningRate: 1, weightDecay: 0 })
-  const adaptation = adaptationOf([part('softPrompt'), part('allWeights')], [{ virtualTokens: prompt }, { norm }], config)
+  const adaptation = adaptationOf([part('softPrompt'), part('allWeights')], { virtualTokens: prompt, norm }, config)
   expect(adaptation.virtualTokens).toBe(prompt)
   expect(adaptation.weight?.('norm')).toBe(norm)
   expect(adaptation.weight?.('embed')).toBeUndefined()

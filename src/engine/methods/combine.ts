@@ -8,12 +8,18 @@ import { getMethod, optionsOf } from './registry'
 /**
  * The union of several adaptations: virtual tokens and key-value prefixes one after another in order, linear hooks one on the result of
  * the other, and a weight from the first part that has it. Hooks that no part has stay undefined, so that the model can skip them.
+ * Read its fields inside a `tf.tidy` only: joined tensors are made when they are read.
  */
 export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
   if (parts.length === 1) return parts[0]!
-  const virtualTokens = parts.flatMap((part) => part.virtualTokens ?? [])
   const combined: Adaptation = {}
-  if (virtualTokens.length > 0) combined.virtualTokens = concatenate(virtualTokens)
+  if (parts.some((part) => part.virtualTokens)) {
+    // A getter, so that the result is made within the forward pass: on its tape, and freed with it.
+    Object.defineProperty(combined, 'virtualTokens', {
+      enumerable: true,
+      get: () => concatenate(parts.flatMap((part) => part.virtualTokens ?? []))
+    })
+  }
   if (parts.some((part) => part.keyValues)) {
     combined.keyValues = (layer) => {
       const prefixes = parts.flatMap((part) => part.keyValues?.(layer) ?? [])
@@ -39,12 +45,15 @@ export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
   return combined
 }
 
-/** Where the tensors of each part of a recipe enter the forward pass; `parameters[i]` belongs to `parts[i]`. Runs inside the tape. */
-export function adaptationOf(parts: readonly RecipePart[], parameters: readonly NamedTensors[], config: DecoderConfig): Adaptation {
+/**
+ * Where the trained tensors of a recipe enter the forward pass. `parameters` are those of all its parts: no two parts train a tensor of the same
+ * name. Runs inside the tape.
+ */
+export function adaptationOf(parts: readonly RecipePart[], parameters: NamedTensors, config: DecoderConfig): Adaptation {
   return combineAdaptations(
-    parts.map((part, i) => {
+    parts.map((part) => {
       const method = getMethod(part.method)
-      return method.adaptation(parameters[i] ?? {}, config, optionsOf(method, part.options))
+      return method.adaptation(parameters, config, optionsOf(method, part.options))
     })
   )
 }

@@ -37,7 +37,8 @@ export type Option =
       label: string
       help: string
       default: string
-      /** Shown only when this other option has this value. */ when?: { option: string; value: string }
+      /** Shown only when this other option has this value. */
+      when?: { option: string; value: string }
     }
   | { kind: 'flag'; label: string; help: string; default: boolean }
 

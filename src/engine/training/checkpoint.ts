@@ -1,0 +1,45 @@
+// What a run needs to go on exactly as if it had not stopped: plain data and typed arrays.
+import type { RandomState } from '../random'
+import type { AccountsState } from './accounts'
+import type { Curve, StopReason } from './records'
+
+/** Tensor values by name, as they go into a safetensors file. */
+export type StoredTensors = Record<string, { shape: number[]; data: Float32Array }>
+
+export type CheckpointKind = 'best' | 'last'
+
+/** Everything beside the tensors. */
+export interface CheckpointState {
+  step: number
+  epoch: number
+  /** Next position in this epoch's order of training examples. */
+  position: number
+  /** State at the start of the epoch, from which its order is made again. */
+  epochRandom: RandomState
+  random: RandomState
+  /** Batch shapes that are already compiled count anew after a reload; their charged time does not. */
+  accounts: AccountsState
+  /** `loss` is infinite before the first validation. */
+  best: { step: number; loss: number; validationsWithoutGain: number }
+  curve: Curve
+  /** Set where the run takes no more steps. */
+  stopReason?: StopReason
+}
+
+export interface Checkpoint {
+  runId: string
+  kind: CheckpointKind
+  state: CheckpointState
+  /** Trained tensors by name, and for `last` the optimiser's as `first-moment/<name>` and `second-moment/<name>`. */
+  tensors: StoredTensors
+}
+
+const MOMENTS = { first: 'first-moment/', second: 'second-moment/' } as const
+
+/** Under which name an optimiser moment of a trained tensor is stored. */
+export const momentName = (moment: keyof typeof MOMENTS, name: string): string => MOMENTS[moment] + name
+
+/** The trained tensors alone, without the optimiser's. */
+export function withoutMoments(tensors: StoredTensors): StoredTensors {
+  return Object.fromEntries(Object.entries(tensors).filter(([name]) => !Object.values(MOMENTS).some((prefix) => name.startsWith(prefix))))
+}

@@ -1,0 +1,27 @@
+// What a race is asked for and what it tells while it goes on: plain data.
+import type { Recipe } from './recipe'
+import type { RunResult, StepRecord, StopReason, ValidationRecord } from './records'
+
+export interface RunRequest {
+  id: string
+  name: string
+  recipe: Recipe
+}
+
+export type RacePhase = 'preparing' | 'running' | 'paused' | 'evaluating' | 'finished' | 'failed'
+
+/** Pushed while a race goes on, in order. */
+export type RaceEvent =
+  | { type: 'phase'; phase: RacePhase; detail: string }
+  | { type: 'untrained'; run: string; accuracy: number; validationLoss: number }
+  | { type: 'step'; run: string; record: StepRecord }
+  | { type: 'validation'; run: string; record: ValidationRecord }
+  | { type: 'cost'; run: string; trainableParameters: number; adapterBytes: number; peakBytes: number }
+  | { type: 'run-stopped'; run: string; reason: StopReason; bestStep: number }
+  | { type: 'result'; run: string; result: RunResult }
+  | { type: 'checkpoint'; run: string; step: number; bytes: number }
+  | { type: 'time-left'; seconds: number }
+  | { type: 'problem'; run?: string; message: string; advice: string }
+
+/** `step` lets every run that is not done make one step, and pauses. */
+export type RaceCommand = 'pause' | 'resume' | 'step' | 'stop'

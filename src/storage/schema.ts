@@ -92,8 +92,10 @@ const metrics = v.object({
   balancedAccuracy: number
 })
 
+const stopReason = v.picklist(['budget', 'patience', 'stopped', 'diverged'])
+
 const result = v.object({
-  stopReason: v.picklist(['budget', 'patience', 'stopped', 'diverged']),
+  stopReason,
   bestStep: count,
   labels: v.array(text),
   test: metrics,
@@ -150,7 +152,8 @@ export const checkpointStateSchema = v.object({
     peakBytes: number
   }),
   best: v.object({ step: count, loss: number, validationsWithoutGain: count }),
-  curve
+  curve,
+  stopReason: v.optional(stopReason)
 }) satisfies v.GenericSchema<unknown, CheckpointState>
 
 /** Where the first problem lies and what it is, in the schema's words: "run.curve.steps.3.loss: Expected ...". */

@@ -1,5 +1,7 @@
 // y = x W (+ bias) (+ residual): every matrix product with a weight goes through here.
 import * as tf from '@tensorflow/tfjs'
+import { linearFused } from './webgpu/linear'
+import { isWebGpu } from './webgpu/run'
 
 /** `outIn` is PyTorch's Linear, `[out, in]`; `inOut` is GPT-2's Conv1D, `[in, out]`. */
 export type WeightLayout = 'outIn' | 'inOut'
@@ -18,7 +20,7 @@ export interface LinearInputs {
 
 /** A linear layer. Returns `[rows, out]` float32. Differentiable in x, weight, bias and residual. */
 export function linear(inputs: LinearInputs): tf.Tensor2D {
-  return linearComposed(inputs)
+  return isWebGpu() ? linearFused(inputs) : linearComposed(inputs)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */

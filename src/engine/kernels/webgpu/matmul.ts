@@ -52,8 +52,8 @@ function loader(name: string, length: string, whole: boolean): string {
   if (whole) return `fn load_${name}(line: u32, quad: u32) -> vec4<f32> { return ${name}[line * (${length} / 4u) + quad]; }`
   return `fn load_${name}(line: u32, quad: u32) -> vec4<f32> {
   let at = line * ${length} + quad * 4u;
-  let left = ${length} - quad * 4u;
-  return vec4<f32>(${name}[at], select(0.0, ${name}[at + 1u], left > 1u), select(0.0, ${name}[at + 2u], left > 2u), select(0.0, ${name}[at + 3u], left > 3u));
+  let inside = ${length} - quad * 4u;
+  return vec4<f32>(${name}[at], select(0.0, ${name}[at + 1u], inside > 1u), select(0.0, ${name}[at + 2u], inside > 2u), select(0.0, ${name}[at + 3u], inside > 3u));
 }`
 }
 
@@ -92,11 +92,11 @@ function store({ bias, residual, accumulate, wholeColumns }: Variant): string {
   if (row >= u.rows || quad * 4u >= u.columns) { return; }
   let sum = value${additions};
   let at = row * u.columns + quad * 4u;
-  let left = u.columns - quad * 4u;
+  let inside = u.columns - quad * 4u;
   output[at] ${assign} sum.x;
-  if (left > 1u) { output[at + 1u] ${assign} sum.y; }
-  if (left > 2u) { output[at + 2u] ${assign} sum.z; }
-  if (left > 3u) { output[at + 3u] ${assign} sum.w; }
+  if (inside > 1u) { output[at + 1u] ${assign} sum.y; }
+  if (inside > 2u) { output[at + 2u] ${assign} sum.z; }
+  if (inside > 3u) { output[at + 3u] ${assign} sum.w; }
 }`
 }
 

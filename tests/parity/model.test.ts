@@ -2,6 +2,9 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Decoder } from '../../src/engine/model/decoder'
+import { generate } from '../../src/engine/model/generate'
+import { GREEDY } from '../../src/engine/model/sampling'
+import { Random } from '../../src/engine/random'
 import { backends, useBackend } from '../engine/backend'
 import { listModels, loadModel, relativeError, toBatch, type GoldenExpectation } from './golden'
 
@@ -91,6 +94,14 @@ describe.each(backends)('%s', (backend) => {
       const loss = decoder.loss(toBatch(expected.batch, expected.prefix.labels), { keyValues })
       expect(relativeError(await loss.data(), expected.prefix.losses.slice(0, 1))).toBeLessThan(1e-4)
       tf.dispose([loss, ...prefix])
+    })
+
+    test('greedy generation', async () => {
+      const { prompt, greedy } = expected.generate
+      const tokens: number[] = []
+      const options = { ...GREEDY, maximumTokens: greedy.length, random: new Random(1) }
+      for await (const token of generate(decoder, prompt, options)) tokens.push(token)
+      expect(tokens).toEqual(greedy)
     })
   })
 })

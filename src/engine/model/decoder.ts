@@ -20,7 +20,7 @@ import { RotaryCache } from './rotaryTable'
 import { matchWeights, type LoadedTensor } from './weights'
 
 /** What one pass over the layers is about; virtual tokens count as tokens. */
-interface Pass {
+export interface Pass {
   batch: number
   /** Tokens that are fed, by row. */
   time: number

@@ -1,0 +1,89 @@
+// Which columns of a race a chart shows, as plain points: chosen by what is drawn and by what it is drawn over.
+import type { RunCurves, RunState } from '../../../state/raceFold'
+import { decimate, type Points } from '../../../state/samples'
+
+export type Measure = 'trainingLoss' | 'validationLoss' | 'validationAccuracy'
+export type Axis = 'steps' | 'seconds'
+
+export const measures: readonly { value: Measure; label: string; unit: string }[] = [
+  { value: 'trainingLoss', label: 'Training loss', unit: 'nats per label' },
+  { value: 'validationLoss', label: 'Validation loss', unit: 'nats per label' },
+  { value: 'validationAccuracy', label: 'Validation accuracy', unit: 'share right' }
+]
+
+export const axes: readonly { value: Axis; label: string }[] = [
+  { value: 'steps', label: 'Steps' },
+  { value: 'seconds', label: 'Seconds' }
+]
+
+/** More points than a chart has pixels show nothing more. */
+const POINTS_DRAWN = 1200
+
+interface Line extends Points {
+  /** The measured values behind a smoothed line, drawn thinner. */
+  faint?: Points
+}
+
+function column(curves: RunCurves, measure: Measure, axis: Axis): { x: ArrayLike<number>; y: ArrayLike<number>; faint?: ArrayLike<number> } {
+  switch (measure) {
+    case 'trainingLoss':
+      return { x: axis === 'steps' ? curves.loss.x : curves.seconds.y, y: curves.smoothLoss.y, faint: curves.loss.y }
+    case 'validationLoss':
+      return { x: axis === 'steps' ? curves.validationLoss.x : curves.validationSeconds.y, y: curves.validationLoss.y }
+    case 'validationAccuracy':
+      return { x: axis === 'steps' ? curves.validationAccuracy.x : curves.validationSeconds.y, y: curves.validationAccuracy.y }
+  }
+}
+
+/** A run's line, bounded in points. Validation begins with what the untrained run answered, at 0. */
+export function lineOf(run: RunState, measure: Measure, axis: Axis): Line {
+  const { x, y, faint } = column(run.curves, measure, axis)
+  const line: Line = decimate(x, y, POINTS_DRAWN)
+  if (faint) line.faint = decimate(x, faint, POINTS_DRAWN)
+  const start = untrainedValue(run, measure)
+  if (start !== undefined && line.x[0] !== 0) {
+    line.x.unshift(0)
+    line.y.unshift(start)
+  }
+  return line
+}
+
+/** What the run answered before its first step; undefined where that is not measured. */
+export function untrainedValue({ untrained }: RunState, measure: Measure): number | undefined {
+  if (measure === 'validationLoss') return untrained?.validationLoss
+  return measure === 'validationAccuracy' ? untrained?.accuracy : undefined
+}
+
+export interface Reading {
+  step: number
+  loss?: number
+  validationLoss?: number
+  validationAccuracy?: number
+}
+
+/** The run's numbers at a place of the x axis: the last ones measured up to there. */
+export function readingAt(run: RunState, axis: Axis, place: number): Reading {
+  const { curves } = run
+  const stepIndex = lastUpTo(axis === 'steps' ? curves.loss.x : curves.seconds.y, place)
+  const validationIndex = lastUpTo(axis === 'steps' ? curves.validationLoss.x : curves.validationSeconds.y, place)
+  const reading: Reading = { step: curves.loss.x[stepIndex] ?? 0 }
+  const loss = curves.loss.y[stepIndex]
+  const validationLoss = curves.validationLoss.y[validationIndex] ?? run.untrained?.validationLoss
+  const validationAccuracy = curves.validationAccuracy.y[validationIndex] ?? run.untrained?.accuracy
+  if (loss !== undefined) reading.loss = loss
+  if (validationLoss !== undefined) reading.validationLoss = validationLoss
+  if (validationAccuracy !== undefined) reading.validationAccuracy = validationAccuracy
+  return reading
+}
+
+/** Index of the last value that is not above `limit`, in rising values; -1 where all are. */
+function lastUpTo(values: Float64Array, limit: number): number {
+  let low = 0
+  let high = values.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((values[middle] as number) <= limit) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}

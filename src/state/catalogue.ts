@@ -1,0 +1,83 @@
+// The models and tasks that come with the site, as the chooser shows them before anything is loaded.
+
+export interface SiteModel {
+  /** Short name used in links. */
+  id: string
+  path: string
+  title: string
+  parameters: number
+  /** Bytes of all its files. */
+  bytes: number
+  summary: string
+}
+
+export interface SiteTask {
+  id: string
+  path: string
+  title: string
+  question: string
+  domain: string
+  labels: readonly string[]
+}
+
+export const siteModels: readonly SiteModel[] = [
+  {
+    id: 'tuneground-2m',
+    path: 'models/tuneground-2m',
+    title: 'Tuneground 2M',
+    parameters: 1_901_696,
+    bytes: 4_358_583,
+    summary: 'Comes with the page. Small enough to tune in a minute or two on a laptop.'
+  },
+  {
+    id: 'tuneground-7m',
+    path: 'models/tuneground-7m',
+    title: 'Tuneground 7M',
+    parameters: 6_917_376,
+    bytes: 14_391_912,
+    summary: '14 MB, loaded only when chosen. Knows more, and each step takes three to four times as long.'
+  }
+]
+
+export const siteTasks: readonly SiteTask[] = [
+  {
+    id: 'reviews',
+    path: 'tasks/reviews',
+    title: 'Reviews',
+    question: 'Praise or complaint?',
+    domain: 'opinion',
+    labels: ['positive', 'negative']
+  },
+  {
+    id: 'headlines',
+    path: 'tasks/headlines',
+    title: 'Headlines',
+    question: 'Good news for the company?',
+    domain: 'finance',
+    labels: ['up', 'flat', 'down']
+  },
+  {
+    id: 'symptoms',
+    path: 'tasks/symptoms',
+    title: 'Symptoms',
+    question: 'Which clinic reads the note first?',
+    domain: 'healthcare',
+    labels: ['heart', 'skin', 'stomach', 'breathing', 'bones']
+  },
+  {
+    id: 'subjects',
+    path: 'tasks/subjects',
+    title: 'Subjects',
+    question: 'What is the learner asking about?',
+    domain: 'education',
+    labels: ['maths', 'biology', 'physics', 'history', 'language', 'computing']
+  },
+  {
+    id: 'support',
+    path: 'tasks/support',
+    title: 'Support',
+    question: 'What does the customer want?',
+    domain: 'customer service',
+    labels: ['billing', 'delivery', 'refund', 'login', 'cancel', 'bug', 'upgrade', 'praise']
+  }
+]

@@ -1,0 +1,112 @@
+// What the visitor has chosen in the rail, and whether a race can start with it.
+import type { Method } from '../engine/methods/method'
+import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
+import { siteModels, siteTasks } from './catalogue'
+import { readLink, writeLink } from './link'
+import {
+  BASELINE,
+  defaultMethodSetup,
+  defaultSetup,
+  numberFields,
+  numberProblem,
+  raceRequest,
+  runRequests,
+  setupOf,
+  type MethodSetup,
+  type MethodTable,
+  type FileTask,
+  type NumberFieldName,
+  type SetupValues
+} from './setup'
+
+export class Setup {
+  values = $state<SetupValues>({ ...defaultSetup, methods: [...defaultSetup.methods] })
+  methodSetups = $state<Record<string, MethodSetup>>({})
+  /** A data set of the visitor's own, in place of one of the site's. */
+  file = $state.raw<FileTask | undefined>(undefined)
+  /** What of the link could not be used. */
+  linkNotes = $state.raw<string[]>([])
+  #table = $state.raw<MethodTable>({ methods: [], defaultRecipe: () => missing() })
+
+  /** Takes the registry and the set-up of the address. */
+  begin(table: MethodTable, query: string): void {
+    this.#table = table
+    this.methodSetups = Object.fromEntries(table.methods.map((method) => [method.id, defaultMethodSetup(method)]))
+    this.readLink(query)
+  }
+
+  readLink(query: string): void {
+    const { values, notes } = readLink(query, this.tunable.map((method) => method.id))
+    this.values = values
+    this.linkNotes = notes
+  }
+
+  /** The registry's rows; none before `begin`. */
+  get methods(): readonly Method[] {
+    return this.#table.methods
+  }
+
+  /** Takes over the settings of a race that is shown again, as far as the rail knows them. */
+  adopt(request: RaceRequest): void {
+    const { values, methodSetups, file } = setupOf(request, $state.snapshot(this.values))
+    this.values = values
+    this.file = file
+    Object.assign(this.methodSetups, methodSetups)
+  }
+
+  get link(): string {
+    return writeLink(this.values)
+  }
+
+  /** Methods that train; the hand-written prompt is in every race and cannot be left out. */
+  get tunable(): readonly Method[] {
+    return this.methods.filter((method) => method.trains)
+  }
+
+  get baseline(): Method | undefined {
+    return this.methods.find((method) => method.id === BASELINE)
+  }
+
+  get model(): ModelSource {
+    return { kind: 'site', path: siteModels.find((row) => row.id === this.values.model)?.path ?? this.values.model }
+  }
+
+  get task(): TaskSource {
+    if (this.file) return this.file
+    return { kind: 'site', path: siteTasks.find((row) => row.id === this.values.task)?.path ?? this.values.task }
+  }
+
+  /** One sentence for each thing that keeps a race from starting. */
+  get problems(): string[] {
+    const { values } = this
+    const fields = (Object.keys(numberFields) as NumberFieldName[]).filter((field) => field !== (values.budgetKind === 'steps' ? 'seconds' : 'steps'))
+    const numbers = fields.map((field) => numberProblem(field, values[field])).filter((problem) => problem !== undefined)
+    return values.methods.length === 0 ? ['Tick at least one method to tune.', ...numbers] : numbers
+  }
+
+  choose(method: string, chosen: boolean): void {
+    const others = this.values.methods.filter((id) => id !== method)
+    const ids = chosen ? [...others, method] : others
+    this.values.methods = this.tunable.map((row) => row.id).filter((id) => ids.includes(id))
+  }
+
+  runs(): RunRequest[] {
+    return runRequests($state.snapshot(this.values), $state.snapshot(this.methodSetups), this.#table, newId)
+  }
+
+  /** Every method as a run of its own, to count what it would train. */
+  runsToCount(): RunRequest[] {
+    const values = { ...$state.snapshot(this.values), methods: this.methods.map((method) => method.id) }
+    return runRequests(values, $state.snapshot(this.methodSetups), this.#table, newId)
+  }
+
+  request(): RaceRequest {
+    return raceRequest($state.snapshot(this.values), $state.snapshot(this.methodSetups), this.#table, this.task, newId)
+  }
+}
+
+function missing(): never {
+  throw new Error('The methods are not loaded yet.')
+}
+
+const newId = () => crypto.randomUUID()

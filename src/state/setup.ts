@@ -1,0 +1,147 @@
+// The settings of a race that is about to start: sensible from the first moment, and turned into a request when someone presses Start.
+import type { Method, OptionValues } from '../engine/methods/method'
+import type { Recipe } from '../engine/training/recipe'
+import type { RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
+import { siteModels, siteTasks } from './catalogue'
+
+export const BASELINE = 'handwrittenPrompt'
+
+/** The registry as the page needs it: the rows, and the recipe that a method gets where nobody chose another. */
+export interface MethodTable {
+  methods: readonly Method[]
+  defaultRecipe(method: string, seed: number): Recipe
+}
+
+export interface MethodSetup {
+  options: OptionValues
+  learningRate: number
+  weightDecay: number
+}
+
+/** What the rail shows and the link carries. */
+export interface SetupValues {
+  /** Of `siteModels`. */
+  model: string
+  /** Of `siteTasks`; ignored where a file of the user's is chosen. */
+  task: string
+  /** Methods that are tuned, beside the hand-written prompt. */
+  methods: string[]
+  budgetKind: 'steps' | 'seconds'
+  steps: number
+  seconds: number
+  evaluateEvery: number
+  patience: number
+  batchSize: number
+  seed: number
+}
+
+export const defaultSetup: Readonly<SetupValues> = {
+  model: siteModels[0]?.id ?? '',
+  task: siteTasks[0]?.id ?? '',
+  methods: ['softPrompt', 'allWeights'],
+  budgetKind: 'steps',
+  steps: 100,
+  seconds: 60,
+  evaluateEvery: 10,
+  patience: 0,
+  batchSize: 16,
+  seed: 1
+}
+
+/** Whole-number settings: their limits, shown beside the field and held by links too. */
+export const numberFields = {
+  steps: { label: 'Steps', minimum: 1, maximum: 10_000, help: 'How many times each method may change its numbers. Every step reads one batch of examples.' },
+  seconds: { label: 'Seconds', minimum: 5, maximum: 3600, help: 'Training time for each method. Compiling and evaluating are not charged.' },
+  evaluateEvery: {
+    label: 'Validate every',
+    minimum: 1,
+    maximum: 1000,
+    help: 'Steps between two looks at the validation examples. The step with the lowest loss there is the one that is kept.'
+  },
+  patience: { label: 'Patience', minimum: 0, maximum: 100, help: 'Stop a method early after so many validations without a lower loss. 0 never stops early.' },
+  batchSize: { label: 'Batch size', minimum: 1, maximum: 64, help: 'Examples read in one step. All methods read the same ones.' },
+  seed: { label: 'Seed', minimum: 0, maximum: 999_999, help: 'Decides the order of the examples and the first values. The same seed gives the same race again.' }
+} as const
+
+export type NumberFieldName = keyof typeof numberFields
+
+/** What is wrong with a whole-number setting, or undefined. */
+export function numberProblem(field: NumberFieldName, value: number): string | undefined {
+  const { label, minimum, maximum } = numberFields[field]
+  if (Number.isInteger(value) && value >= minimum && value <= maximum) return undefined
+  return `${label} takes a whole number from ${minimum} to ${maximum}.`
+}
+
+/** A method's options as they stand before anyone touches them. */
+export function defaultMethodSetup(method: Method): MethodSetup {
+  const options = Object.fromEntries(Object.entries(method.options).map(([name, option]) => [name, option.default]))
+  return { options, learningRate: method.defaults.learningRate, weightDecay: method.defaults.weightDecay }
+}
+
+/** The runs of a race: the hand-written prompt first, then every chosen method in the registry's order. */
+export function runRequests(
+  values: SetupValues,
+  methodSetups: Readonly<Record<string, MethodSetup>>,
+  table: MethodTable,
+  newId: () => string
+): RunRequest[] {
+  return table.methods
+    .filter((method) => method.id === BASELINE || values.methods.includes(method.id))
+    .sort((a, b) => Number(b.id === BASELINE) - Number(a.id === BASELINE))
+    .map((method) => {
+      const { options, learningRate, weightDecay } = methodSetups[method.id] ?? defaultMethodSetup(method)
+      const part = { method: method.id, options: { ...options }, learningRate, weightDecay }
+      const recipe = { ...table.defaultRecipe(method.id, values.seed), parts: [part], batchSize: values.batchSize }
+      return { id: newId(), name: method.title, recipe }
+    })
+}
+
+/** Everything the worker needs to start; `newId` gives a new id for the race and for each run. */
+export function raceRequest(
+  values: SetupValues,
+  methodSetups: Readonly<Record<string, MethodSetup>>,
+  table: MethodTable,
+  task: TaskSource,
+  newId: () => string
+): RaceRequest {
+  const budget = values.budgetKind === 'steps' ? { kind: 'steps' as const, steps: values.steps } : { kind: 'seconds' as const, seconds: values.seconds }
+  const taskTitle = task.kind === 'site' ? (siteTasks.find((row) => row.path === task.path)?.title ?? task.path) : task.name
+  const modelRow = siteModels.find((row) => row.id === values.model)
+  return {
+    id: newId(),
+    name: `${taskTitle}, ${modelRow?.title ?? values.model}`,
+    model: { kind: 'site', path: modelRow?.path ?? values.model },
+    task,
+    runs: runRequests(values, methodSetups, table, newId),
+    settings: { budget, evaluateEvery: values.evaluateEvery, patience: values.patience }
+  }
+}
+
+export type FileTask = Extract<TaskSource, { kind: 'file' }>
+
+/** The settings that would ask for this race again; what the rail cannot show stays as it is in `values`. */
+export function setupOf(
+  request: RaceRequest,
+  values: SetupValues
+): { values: SetupValues; methodSetups: Record<string, MethodSetup>; file: FileTask | undefined } {
+  const { model, task, settings } = request
+  const parts = request.runs.flatMap((run) => run.recipe.parts)
+  const recipe = request.runs[0]?.recipe
+  return {
+    values: {
+      ...values,
+      model: siteModels.find((row) => row.path === model.path)?.id ?? values.model,
+      task: siteTasks.find((row) => task.kind === 'site' && row.path === task.path)?.id ?? values.task,
+      methods: [...new Set(parts.map((part) => part.method))].filter((method) => method !== BASELINE),
+      budgetKind: settings.budget.kind,
+      ...(settings.budget.kind === 'steps' ? { steps: settings.budget.steps } : { seconds: settings.budget.seconds }),
+      evaluateEvery: settings.evaluateEvery,
+      patience: settings.patience,
+      ...(recipe && { batchSize: recipe.batchSize, seed: recipe.seed })
+    },
+    methodSetups: Object.fromEntries(
+      parts.map(({ method, options, learningRate, weightDecay }) => [method, { options: { ...options }, learningRate, weightDecay }])
+    ),
+    file: task.kind === 'file' ? task : undefined
+  }
+}

@@ -1,0 +1,82 @@
+// The race in plain words, from its numbers alone: who gained how much, what it cost, what it forgot, and whether chance could explain it.
+import type { RunResult } from '../engine/training/records'
+
+export interface VerdictRun {
+  name: string
+  result: RunResult
+}
+
+/** A loss on general text that rose by less is not called forgetting, in nats per token. */
+const FORGETTING_WORTH_A_WORD = 0.02
+
+/**
+ * Half the width of the 95 % interval of the difference between two accuracies on the same examples, from the discordant pairs
+ * (the Wald interval for paired proportions, Agresti 2013, section 11.1). Both lists must be in the same order.
+ */
+export function pairedMargin(first: RunResult['predictions'], second: RunResult['predictions']): number {
+  const n = Math.min(first.length, second.length)
+  if (n === 0) return 1
+  let onlyFirst = 0
+  let onlySecond = 0
+  for (let i = 0; i < n; i++) {
+    const a = first[i]?.predicted === first[i]?.label
+    const b = second[i]?.predicted === second[i]?.label
+    if (a && !b) onlyFirst++
+    if (b && !a) onlySecond++
+  }
+  return (1.96 * Math.sqrt(onlyFirst + onlySecond - (onlyFirst - onlySecond) ** 2 / n)) / n
+}
+
+const two = (value: number) => value.toFixed(2)
+const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`
+
+function share(part: number, whole: number): string {
+  const percent = (100 * part) / whole
+  if (percent >= 10) return `${percent.toFixed(0)} %`
+  return percent >= 0.1 ? `${percent.toFixed(1)} %` : `${percent.toPrecision(1)} %`
+}
+
+function gainClause(run: VerdictRun, baseline: VerdictRun): string {
+  const gain = run.result.test.accuracy - baseline.result.test.accuracy
+  const margin = pairedMargin(run.result.predictions, baseline.result.predictions)
+  const base = `${run.name}: ${two(run.result.test.accuracy)} accuracy`
+  if (Math.abs(gain) < 0.005) return `${base}, the same as the ${lower(baseline.name)}`
+  const clause = `${base}, ${signed(gain)} ${gain > 0 ? 'over' : 'against'} the ${lower(baseline.name)}`
+  return Math.abs(gain) <= margin ? `${clause} (chance alone could do that)` : clause
+}
+
+function harmClause({ result }: VerdictRun): string {
+  const forgot = result.forgetting.after - result.forgetting.before
+  if (forgot < FORGETTING_WORTH_A_WORD) return ''
+  const undone = Math.abs(result.forgetting.adapterOff - result.forgetting.before) < 1e-6
+  return undone
+    ? `with it on, other text costs ${two(forgot)} nats a token more; take it off and nothing is forgotten`
+    : `it forgot ${two(forgot)} nats a token of other text`
+}
+
+const lower = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
+
+/**
+ * One sentence a tuned run, the most accurate first, as `{ name, text }` so that the page can set each in its colour.
+ * Runs that could not be tuned say so. Without tuned runs, one sentence on the hand-written prompt.
+ */
+export function verdict(baseline: VerdictRun, tuned: readonly VerdictRun[]): { name: string; text: string }[] {
+  if (tuned.length === 0) {
+    return [{ name: baseline.name, text: `${baseline.name}: ${two(baseline.result.test.accuracy)} accuracy, without any tuning.` }]
+  }
+  const most = Math.max(...tuned.map((run) => run.result.cost.trainableParameters))
+  return [...tuned]
+    .sort((a, b) => b.result.test.accuracy - a.result.test.accuracy)
+    .map((run) => {
+      if (run.result.stopReason === 'diverged') {
+        const text = `${run.name}: its loss stopped being a number after step ${run.result.bestStep}; a lower learning rate may help.`
+        return { name: run.name, text }
+      }
+      const clauses = [gainClause(run, baseline)]
+      const { trainableParameters } = run.result.cost
+      if (trainableParameters < most) clauses.push(`with ${share(trainableParameters, most)} of the numbers trained`)
+      const harm = harmClause(run)
+      if (harm) clauses.push(harm.startsWith('it ') ? `but ${harm}` : harm)
+      return { name: run.name, text: `${clauses.join(', ')}.` }
+    })
+}

@@ -1,0 +1,95 @@
+// Everything the pages share: one engine, the set-up, the race; and the wires between them.
+import { describeError } from '../engine/errors'
+import { deleteRace, getRace, unfinishedRace } from '../storage/races'
+import { runsOfRace } from '../storage/runs'
+import type { StoredRace } from '../storage/records'
+import { EngineSession, type Problem } from './engineSession.svelte'
+import { location } from './location.svelte'
+import { loadMethodTable } from './methodTable'
+import { Race } from './race.svelte'
+import { initialRace, type RaceState } from './raceFold'
+import { Setup } from './setup.svelte'
+
+class Workshop {
+  readonly engine = new EngineSession()
+  readonly setup = new Setup()
+  readonly race = new Race(this.engine.api)
+  /** What kept the page from starting as it should. */
+  problem = $state.raw<Problem | undefined>(undefined)
+  /** A race that a reload has cut, shown until someone goes on with it or discards it. */
+  unfinished = $state.raw<RaceState | undefined>(undefined)
+  #begun = false
+
+  /** Reads the address, loads the methods and looks for a race that was cut; once. */
+  async begin(): Promise<void> {
+    if (this.#begun) return
+    this.#begun = true
+    try {
+      this.setup.begin(await loadMethodTable(), location.query)
+      const stored = await unfinishedRace()
+      if (!stored) return
+      this.unfinished = await restored(stored)
+      this.setup.adopt(stored.request)
+      this.race.show(this.unfinished)
+    } catch (error) {
+      this.problem = describeError(error)
+    }
+  }
+
+  /** Whether Start can be pressed. */
+  get isReady(): boolean {
+    const { engine, setup } = this
+    return engine.model.report !== undefined && engine.task.report !== undefined && setup.problems.length === 0 && !this.isBusy
+  }
+
+  /** Whether a race is going on. One that was cut is only shown. */
+  get isBusy(): boolean {
+    return this.race.isBusy && this.unfinished === undefined
+  }
+
+  get canContinue(): boolean {
+    return this.engine.device !== undefined && this.engine.model.report !== undefined
+  }
+
+  startRace(): void {
+    if (!this.isReady) return
+    this.unfinished = undefined
+    void this.race.run(this.setup.request())
+  }
+
+  continueRace(): void {
+    const { unfinished } = this
+    if (!unfinished) return
+    this.unfinished = undefined
+    void this.race.run(unfinished.request, unfinished)
+  }
+
+  async discardRace(): Promise<void> {
+    const { unfinished } = this
+    if (!unfinished) return
+    try {
+      await deleteRace(unfinished.request.id)
+      this.unfinished = undefined
+      this.race.show(undefined)
+    } catch (error) {
+      this.problem = describeError(error)
+    }
+  }
+
+  /** Shows a race of the library with its curves, table and answers. */
+  async openRace(id: string): Promise<void> {
+    const stored = await getRace(id)
+    if (!stored || this.isBusy) return
+    this.unfinished = undefined
+    this.setup.adopt(stored.request)
+    this.race.show(await restored(stored))
+  }
+}
+
+async function restored(stored: StoredRace): Promise<RaceState> {
+  const runs = await runsOfRace(stored.id)
+  const state = initialRace(stored.request, new Map(runs.map((run) => [run.id, run])))
+  return { ...state, phase: stored.phase }
+}
+
+export const workshop = new Workshop()

@@ -1,22 +1,8 @@
 // Scores every label of a task for every example: which rows to run, and where in them each label's log-probability stands.
-import type { Batch } from '../engine/model/batch'
+import type { ScoringBatch } from '../engine/evaluation/scoring'
 import { createBatch, groupByLength, type TokenRow } from './batches'
 
-/**
- * A batch and what to read from it. With `logProbabilities` the log-softmax of the logits at `batch.labelRows` (`[labelRows, vocabulary]`),
- * the values asked for are `logProbabilities[positions[k], tokens[k]]`; `addScores` sums them by example and label.
- */
-export interface ScoringBatch {
-  batch: Batch
-  /** `[k]` indices into `batch.labelRows`. */
-  positions: Int32Array
-  /** `[k]` token ids. */
-  tokens: Int32Array
-  /** `[k]` whose score each value belongs to. */
-  examples: Int32Array
-  /** `[k]` which label's. */
-  labels: Int32Array
-}
+export { addScores, emptyScores, labelProbabilities, scoresLoss, type ScoringBatch } from '../engine/evaluation/scoring'
 
 interface CandidateRow extends TokenRow {
   example: number
@@ -45,48 +31,6 @@ export function scoringBatches(
       options.padToken
     )
   )
-}
-
-/** Adds a batch's values (`[k]`, nats) to `scores[example][label]`, which begin as zeros. */
-export function addScores(scores: number[][], { examples, labels }: ScoringBatch, values: ArrayLike<number>): void {
-  for (let k = 0; k < examples.length; k++) {
-    const row = scores[examples[k] as number] as number[]
-    const label = labels[k] as number
-    row[label] = (row[label] as number) + (values[k] as number)
-  }
-}
-
-/** Scores of no batch yet: `[examples][labels]` zeros. */
-export function emptyScores(examples: number, labels: number): number[][] {
-  return Array.from({ length: examples }, () => new Array<number>(labels).fill(0))
-}
-
-/** The labels' probabilities among themselves: the softmax of each example's scores (nats). */
-export function labelProbabilities(scores: readonly (readonly number[])[]): number[][] {
-  return scores.map((row) => {
-    const highest = Math.max(...row)
-    const weights = row.map((score) => Math.exp(score - highest))
-    const sum = weights.reduce((total, weight) => total + weight, 0)
-    return weights.map((weight) => weight / sum)
-  })
-}
-
-/**
- * Mean nats per answer token of the true labels: the loss that training lowers, from the scores.
- * @param labels the true label of each row of `scores`
- */
-export function scoresLoss(
-  scores: readonly (readonly number[])[],
-  labels: readonly number[],
-  words: readonly (readonly number[])[]
-): number {
-  let nats = 0
-  let tokens = 0
-  labels.forEach((label, example) => {
-    nats -= scores[example]?.[label] as number
-    tokens += (words[label] as readonly number[]).length
-  })
-  return nats / tokens
 }
 
 /** The fewest rows that hold every word's predictions, and the labels read from each. A row's last token is only a placeholder: it is not read in. */

@@ -73,6 +73,8 @@ export interface Method {
   /** True where the base's own weights change, so that tuning can make the model forget. */
   changesBase: boolean
   options: Record<string, Option>
+  /** Positions that the method takes in front of every text; none where absent. */
+  positions?(options: OptionValues): number
   /** From our own sweep on the validation splits; `source` says which and with what result. */
   defaults: { learningRate: number; weightDecay: number; source: string }
   /** The trainable tensors at step 0, float32, owned by the caller. Throws a `UserError` where an option cannot be met. */

@@ -45,6 +45,7 @@ export const softPrompt: Method = {
       when: { option: 'start', value: 'text' }
     }
   },
+  positions: (options) => settings(options).virtualTokens,
   defaults: {
     learningRate: 0.05,
     weightDecay: 0,

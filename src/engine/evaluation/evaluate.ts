@@ -1,0 +1,81 @@
+// How well a model answers a split: loss, metrics and the probabilities behind them.
+import { assertDeviceHealthy } from '../device/start'
+import { UserError } from '../errors'
+import type { Adaptation } from '../methods/method'
+import type { Decoder } from '../model/decoder'
+import { nextTask } from '../nextTask'
+import { median } from '../training/accounts'
+import { forwardWork } from '../training/eta'
+import { classificationMetrics, type ClassificationMetrics } from './metrics'
+import { addScores, emptyScores, labelProbabilities, scoredBatch, scoresLoss, type ScoringBatch } from './scoring'
+
+/** Encoded examples of one split, ready to be scored. */
+export interface Split {
+  /** Rendered prompts, for people. */
+  texts: readonly string[]
+  /** The true label of each example. */
+  labels: readonly number[]
+  batches: readonly ScoringBatch[]
+  /** By label, the token ids of its word. */
+  words: readonly (readonly number[])[]
+}
+
+export interface Evaluation {
+  /** Mean nats per label token of the true answers. */
+  loss: number
+  metrics: ClassificationMetrics
+  /** `[examples][labels]`, each row summing to 1. */
+  probabilities: number[][]
+  /** Time computed, pauses between batches left out. */
+  milliseconds: number
+  /** Median over the batches per unit of `forwardWork`, so that the compilation of a first batch hardly counts. */
+  millisecondsPerWork: number
+}
+
+/** Numbers that are not finite came out of a forward pass. */
+export class NotFiniteError extends UserError {
+  constructor() {
+    super('The model answers with numbers that are not finite.', 'Lower the learning rate and start the run anew.')
+  }
+}
+
+/**
+ * Scores every label word for every example of the split. Between batches it waits for `between`, by default the next task of the event loop, so
+ * that commands arrive; what that throws ends the evaluation.
+ * @throws NotFiniteError where a score is not a finite number
+ */
+export async function evaluate(
+  decoder: Decoder,
+  split: Split,
+  adaptation: Adaptation = {},
+  between: () => Promise<void> = nextTask
+): Promise<Evaluation> {
+  const scores = emptyScores(split.labels.length, split.words.length)
+  const rates: number[] = []
+  let milliseconds = 0
+  for (const scoring of split.batches) {
+    const batch = scoredBatch(scoring)
+    const started = performance.now()
+    const values = decoder.logProbabilities(batch, adaptation)
+    try {
+      addScores(scores, scoring, await values.data())
+    } finally {
+      values.dispose()
+    }
+    assertDeviceHealthy()
+    const taken = performance.now() - started
+    milliseconds += taken
+    rates.push(taken / forwardWork(decoder.config, batch.size * batch.time, batch.labelRows.length))
+    await between()
+  }
+  const loss = scoresLoss(scores, split.labels, split.words)
+  if (!scores.every((row) => row.every(Number.isFinite))) throw new NotFiniteError()
+  const probabilities = labelProbabilities(scores)
+  return {
+    loss,
+    metrics: classificationMetrics(split.labels, probabilities),
+    probabilities,
+    milliseconds,
+    millisecondsPerWork: median(rates)
+  }
+}

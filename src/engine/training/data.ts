@@ -1,0 +1,33 @@
+// What a race needs of its task: encoded once, the same for every run.
+import type { Split } from '../evaluation/evaluate'
+import type { Batch } from '../model/batch'
+import type { RandomState } from '../random'
+
+/** Where a sequence of training batches stands. */
+export interface BatchSequenceState {
+  epoch: number
+  position: number
+  epochRandom: RandomState
+}
+
+/** Training batches without end. */
+export interface BatchSequence {
+  next(): Batch
+  /** From which the same sequence goes on. */
+  readonly state: BatchSequenceState
+}
+
+export interface RaceData {
+  /** Names of the labels. */
+  labels: readonly string[]
+  /** Their words, as templates insert them. */
+  labelWords: readonly string[]
+  /** The same sequence for the same seed and batch size, whichever run asks. */
+  trainingBatches(batchSize: number, seedOrState: number | BatchSequenceState): BatchSequence
+  validation: Split
+  test: Split
+  /** Held-out general prose, every real token to be predicted. */
+  general: readonly Batch[]
+  /** Token ids of a text, without special tokens. */
+  encode(text: string): number[]
+}

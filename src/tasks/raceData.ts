@@ -1,0 +1,98 @@
+// A task's examples encoded for a race: one encoding, one set of batches for all of its runs.
+import { UserError } from '../engine/errors'
+import type { Split } from '../engine/evaluation/evaluate'
+import { passagesPerBatch } from '../engine/evaluation/forgetting'
+import { getMethod, optionsOf } from '../engine/methods/registry'
+import type { DecoderConfig } from '../engine/model/config'
+import type { Tokenizer } from '../engine/tokenizer/tokenizer'
+import type { RaceData } from '../engine/training/data'
+import type { Recipe } from '../engine/training/recipe'
+import { BatchOrder, createBatch, lossBatches } from './batches'
+import { encodeExamples, encodeLabelWords, encodeText, type EncodedExample } from './encode'
+import { scoringBatches } from './scoring'
+import type { Example, TaskData } from './task'
+import { renderTemplate } from './template'
+
+/** Examples in one forward pass of an evaluation: enough to keep a device busy, few enough for the composed forms' memory. */
+const EVALUATION_BATCH_SIZE = 32
+
+/**
+ * Tokens that prompt and answer may take together, so that every run of the race sees the same text: the smallest limit among the recipes, and
+ * room for the most virtual tokens.
+ */
+export function raceLength(recipes: readonly Recipe[], config: DecoderConfig): number {
+  const positions = recipes.map(({ parts }) =>
+    parts.reduce((sum, { method: id, options }) => {
+      const method = getMethod(id)
+      return sum + (method.positions?.(optionsOf(method, options)) ?? 0)
+    }, 0)
+  )
+  return Math.min(...recipes.map(({ maximumLength }) => maximumLength), config.maximumPositions - Math.max(0, ...positions))
+}
+
+/**
+ * Encodes all splits of a classification task.
+ * @param generalTexts held-out prose on which forgetting is measured
+ * @returns also how many examples had to be cut to fit
+ * @throws UserError where the task is not classification, a split is empty, or the template does not fit
+ */
+export function createRaceData(
+  { task, train, validation, test }: TaskData,
+  tokenizer: Tokenizer,
+  config: DecoderConfig,
+  recipes: readonly Recipe[],
+  generalTexts: readonly string[]
+): RaceData & { cut: number } {
+  if (task.kind !== 'classification') {
+    throw new UserError(`"${task.title}" asks for a written answer; races run on classification tasks.`, 'Choose a task with labels.')
+  }
+  for (const [name, examples] of Object.entries({ training: train, validation, test })) {
+    if (examples.length === 0) throw new UserError(`"${task.title}" has no ${name} examples.`, 'Add some, or choose another task.')
+  }
+  const { padToken } = config
+  const options = { maximumLength: raceLength(recipes, config) }
+  const words = encodeLabelWords(task, tokenizer)
+  let cut = 0
+  const encode = (examples: readonly Example[]): EncodedExample[] => {
+    const result = encodeExamples(task, examples, tokenizer, config, options)
+    cut += result.cut
+    return result.encoded
+  }
+  const split = (examples: readonly Example[]): Split => {
+    const encoded = encode(examples)
+    return {
+      texts: examples.map((example) => renderTemplate(task.template, example.fields)),
+      labels: encoded.map(({ label }) => label as number),
+      batches: scoringBatches(encoded, words, { batchSize: EVALUATION_BATCH_SIZE, padToken }),
+      words
+    }
+  }
+  const trainRows = encode(train)
+  const general = generalTexts.map((text) => encodeText(text, tokenizer, config, options))
+  const longest = Math.max(1, ...general.map(({ answerIds }) => answerIds.length))
+  return {
+    labels: task.labels.map(({ name }) => name),
+    labelWords: task.labels.map(({ word }) => word),
+    trainingBatches: (batchSize, seedOrState) => {
+      const order = new BatchOrder(trainRows.length, batchSize, seedOrState)
+      return {
+        next: () =>
+          createBatch(
+            order.next().map((i) => trainRows[i] as EncodedExample),
+            padToken
+          ),
+        get state() {
+          return order.state
+        }
+      }
+    },
+    validation: split(validation),
+    test: split(test),
+    general: lossBatches(
+      general.filter(({ answerIds }) => answerIds.length > 0),
+      { batchSize: passagesPerBatch(config.vocabularySize, longest), padToken }
+    ),
+    encode: (text) => tokenizer.encode(text),
+    cut
+  }
+}

@@ -67,17 +67,17 @@ const floors = FLOORS.map(({ folder, floors = [], types = [], packages = [], bec
       'error',
       {
         patterns: [
-          ...(floors.length > 0 ? [{ regex: `^\\.{1,2}/(.*/)?(${floors.join('|')})/`, message: `Not from ${folder}: ${because}.` }] : []),
+          ...(floors.length > 0 ? [{ regex: `^\\.{1,2}/(.*/)?(${floors.join('|')})/`, message: `Not in ${folder}: ${because}.` }] : []),
           ...(types.length > 0
             ? [
                 {
                   regex: `^\\.{1,2}/(.*/)?(${types.join('|')})/`,
                   allowTypeImports: true,
-                  message: `Types only from ${folder}: ${because}.`
+                  message: `Types only in ${folder}: ${because}.`
                 }
               ]
             : []),
-          ...(packages.length > 0 ? [{ regex: `^(${packages.join('|')})(/|$)`, message: `Not from ${folder}: ${because}.` }] : [])
+          ...(packages.length > 0 ? [{ regex: `^(${packages.join('|')})(/|$)`, message: `Not in ${folder}: ${because}.` }] : [])
         ]
       }
     ]

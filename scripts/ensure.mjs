@@ -25,11 +25,17 @@ const SOURCES = [
 /** Beside the built files, so that a build of other sources is noticed; the server never sends dot files. */
 const STAMP = join(DIST, '.sources')
 
-/** A problem with one sentence for the person at the terminal; shown without a stack trace. */
-export class CommandError extends Error {}
+/** A problem for the person at the terminal, shown without a stack trace. Exit code 2 says that the command was typed wrong. */
+export class CommandError extends Error {
+  /** @param {string} message @param {number} [exitCode] */
+  constructor(message, exitCode = 1) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
 
 /**
- * Runs a command's main function; a `CommandError` becomes its message and exit code 1.
+ * Runs a command's main function; a `CommandError` becomes its message and exit code.
  * @param {() => Promise<number | void>} main may return an exit code
  */
 export async function runCommand(main) {
@@ -37,7 +43,7 @@ export async function runCommand(main) {
     process.exitCode = (await main()) || 0
   } catch (error) {
     console.error(error instanceof CommandError ? `\n${error.message}` : error)
-    process.exitCode = 1
+    process.exitCode = error instanceof CommandError ? error.exitCode : 1
   }
 }
 

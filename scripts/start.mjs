@@ -23,7 +23,7 @@ function readArguments() {
     if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Error(`--port is ${values.port}; it must be between 1 and 65535.`)
     return { port, open: !values['no-open'], help: values.help }
   } catch (error) {
-    throw new CommandError(`${/** @type {Error} */ (error).message}\n\n${USAGE}`)
+    throw new CommandError(`${/** @type {Error} */ (error).message}\n\n${USAGE}`, 2)
   }
 }
 

@@ -28,7 +28,7 @@ const STAGES = {
 /** @param {string[]} names @returns {string[]} the stages asked for, all where none is named */
 function chosenStages(names) {
   const unknown = names.find((name) => !(name in STAGES))
-  if (unknown !== undefined) throw new CommandError(`There is no stage "${unknown}". The stages are: ${Object.keys(STAGES).join(', ')}.`)
+  if (unknown !== undefined) throw new CommandError(`There is no stage "${unknown}". The stages are: ${Object.keys(STAGES).join(', ')}.`, 2)
   return names.length > 0 ? names : Object.keys(STAGES)
 }
 

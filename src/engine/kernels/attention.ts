@@ -7,7 +7,7 @@ export interface AttentionInputs {
   /** `[batch * keyTime, keyValueHeads * headSize]` float32, already rotated. */
   key: tf.Tensor2D
   value: tf.Tensor2D
-  /** `[prefix, keyValueHeads * headSize]` float32 in front of every row's keys, seen by every query (Li and Liang 2021). */
+  /** `[prefix, keyValueHeads * headSize]` float32 in front of every row's keys, at positions -prefix to -1 (Li and Liang 2021). */
   prefix?: { key: tf.Tensor2D; value: tf.Tensor2D }
   /** `[batch]` int32 on the host: real keys in each row, prefix not counted; later ones are never seen. */
   lengths: Int32Array
@@ -21,7 +21,7 @@ export interface AttentionInputs {
   keyValueHeads: number
   headSize: number
   scale: number
-  /** How many tokens back a query sees, itself included; undefined is all. The prefix is always seen. */
+  /** How many tokens back a query sees, itself included and the prefix counted; undefined is all. */
   window?: number
 }
 
@@ -83,7 +83,7 @@ function mask(inputs: AttentionInputs, prefixLength: number): tf.Tensor4D {
     const length = offset === 0 ? keyTime : (lengths[row] as number)
     for (let i = 0; i < queryTime; i++, at += width) {
       const position = offset + i
-      for (let j = 0; j < keyTime; j++) {
+      for (let j = -prefixLength; j < keyTime; j++) {
         if (j > position || j <= position - window || j >= length) values[at + prefixLength + j] = HIDDEN_SCORE
       }
     }

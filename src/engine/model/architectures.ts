@@ -1,6 +1,9 @@
 // The table of decoder families: `model_type` of config.json to how its options and weights are read.
 import * as v from 'valibot'
 import { UserError } from '../errors'
+import { readGpt2 } from './architectures/gpt2'
+import { readGptNeo } from './architectures/gptNeo'
+import { readGptNeox } from './architectures/gptNeox'
 import { readLlama, readQwen2 } from './architectures/llama'
 import type { DecoderConfig } from './config'
 import { readFields, unsupported } from './configFields'
@@ -11,7 +14,10 @@ type Architecture = (json: unknown) => { config: DecoderConfig; layout: DecoderL
 
 const architectures: Record<string, Architecture> = {
   llama: readLlama,
-  qwen2: readQwen2
+  qwen2: readQwen2,
+  gpt2: readGpt2,
+  gpt_neox: readGptNeox,
+  gpt_neo: readGptNeo
 }
 
 /** Values of `model_type` that the engine runs. */

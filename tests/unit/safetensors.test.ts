@@ -6,6 +6,7 @@ import {
   decodeTensor,
   readSafetensors,
   readSafetensorsHeader,
+  safetensorsLength,
   tensorToFloat32,
   writeSafetensors
 } from '../../src/engine/formats/safetensors'
@@ -54,6 +55,17 @@ describe('a good file', () => {
     const a = { shape: [2], data: Float32Array.of(1, 2) }
     const b = { shape: [1], data: Float32Array.of(3) }
     expect(writeSafetensors({ a, b }, { format: 'pt' })).toEqual(writeSafetensors({ b, a }, { format: 'pt' }))
+  })
+
+  it('has a length that is known from the shapes alone', () => {
+    const shapes = { 'b.weight': [2, 3], a: [5], scalar: [] }
+    const tensors = Object.fromEntries(
+      Object.entries(shapes).map(([name, shape]) => [
+        name,
+        { shape, data: new Float32Array((shape as number[]).reduce((product, size) => product * size, 1)) }
+      ])
+    )
+    expect(safetensorsLength(shapes)).toBe(writeSafetensors(tensors).length)
   })
 
   it('is read from PyTorch, as float32 and as float16', () => {

@@ -146,23 +146,17 @@ export function writeSafetensors(
   tensors: Record<string, { shape: readonly number[]; data: Float32Array }>,
   metadata: Record<string, string> = {}
 ): Uint8Array<ArrayBuffer> {
-  const header: [string, unknown][] = []
-  const notes = Object.entries(metadata).sort(byName)
-  if (notes.length > 0) header.push(['__metadata__', Object.fromEntries(notes)])
-  let offset = 0
   const sorted = Object.entries(tensors).sort(byName)
   for (const [name, { shape, data }] of sorted) {
-    if (name === '__metadata__') throw new Error('A tensor cannot be called "__metadata__".')
-    if (shape.reduce((product, size) => product * size, 1) !== data.length) {
+    if (elementsOf(shape) !== data.length) {
       throw new Error(`Tensor ${quote(name)} has shape [${shape.join(', ')}] but ${data.length} numbers.`)
     }
-    header.push([name, { dtype: 'F32', shape, data_offsets: [offset, offset + data.byteLength] }])
-    offset += data.byteLength
   }
-  // Object.fromEntries, unlike assignment, keeps a tensor called "__proto__".
-  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
-  const headerLength = Math.ceil(json.length / 8) * 8
-  const file = new Uint8Array(8 + headerLength + offset)
+  const { json, headerLength, dataLength } = makeHeader(
+    sorted.map(([name, { shape }]) => [name, shape]),
+    metadata
+  )
+  const file = new Uint8Array(8 + headerLength + dataLength)
   new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true)
   file.fill(0x20, 8, 8 + headerLength).set(json, 8)
   let position = 8 + headerLength
@@ -172,6 +166,34 @@ export function writeSafetensors(
   }
   return file
 }
+
+/** Bytes of the file that `writeSafetensors` makes of tensors of these shapes, without metadata. */
+export function safetensorsLength(shapes: Readonly<Record<string, readonly number[]>>): number {
+  const { headerLength, dataLength } = makeHeader(Object.entries(shapes).sort(byName), {})
+  return 8 + headerLength + dataLength
+}
+
+/** The header of float32 tensors in that order; `headerLength` is padded to eight bytes. */
+function makeHeader(
+  shapes: [name: string, shape: readonly number[]][],
+  metadata: Record<string, string>
+): { json: Uint8Array; headerLength: number; dataLength: number } {
+  const header: [string, unknown][] = []
+  const notes = Object.entries(metadata).sort(byName)
+  if (notes.length > 0) header.push(['__metadata__', Object.fromEntries(notes)])
+  let offset = 0
+  for (const [name, shape] of shapes) {
+    if (name === '__metadata__') throw new Error('A tensor cannot be called "__metadata__".')
+    const end = offset + 4 * elementsOf(shape)
+    header.push([name, { dtype: 'F32', shape, data_offsets: [offset, end] }])
+    offset = end
+  }
+  // Object.fromEntries, unlike assignment, keeps a tensor called "__proto__".
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
+  return { json, headerLength: Math.ceil(json.length / 8) * 8, dataLength: offset }
+}
+
+const elementsOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 
 const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 : a > b ? 1 : 0)
 

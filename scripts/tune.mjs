@@ -37,7 +37,14 @@ async function tuneOnPage(browser, siteUrl, request) {
   return answer.result
 }
 
-/** @param {Job} job @returns {Promise<HeadlessResult>} from a server and a browser that are closed afterwards, whatever happens */
+/** @param {string} chromium @returns {Record<string, string>} of all that has a part in the numbers */
+function versions(chromium) {
+  /** @type {{ version: string, dependencies: Record<string, string> }} */
+  const { version, dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  return { tuneground: version, tensorflowjs: dependencies['@tensorflow/tfjs'] ?? '', chromium, node: process.version }
+}
+
+/** @param {Job} job @returns {Promise<HeadlessResult & { versions: Record<string, string> }>} from a server and a browser that are closed afterwards, whatever happens */
 async function tune({ request, mounts, adapter }) {
   const { chromium } = await import('playwright')
   const { chromiumFlags } = await import('./chromium.mjs')
@@ -50,9 +57,7 @@ async function tune({ request, mounts, adapter }) {
     const interrupted = interruption()
     try {
       const result = await Promise.race([tuneOnPage(browser, site.url, request), interrupted])
-      /** @type {{ version: string }} */
-      const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-      return { ...result, versions: { tuneground: version, ...result.versions, chromium: browser.version(), node: process.version } }
+      return { ...result, versions: versions(browser.version()) }
     } finally {
       await browser.close()
     }

@@ -1,5 +1,4 @@
 // One run without hands, for `npm run tune`: the page's engine and storage behind one call, with plain data in and out.
-import { version as tensorFlowVersions } from '@tensorflow/tfjs'
 import { connectEngine } from './client/client'
 import { describeError, UserError } from './engine/errors'
 import type { ClassificationMetrics } from './engine/evaluation/metrics'
@@ -64,7 +63,6 @@ export interface HeadlessResult {
   model: Omit<ModelReport, 'card' | 'source'>
   task: { name: string; counts: TaskReport['counts']; notes: string[] }
   device: DeviceReport
-  versions: Record<string, string>
 }
 
 /** A result, or the two sentences that say why there is none. */
@@ -211,8 +209,7 @@ async function tune(request: HeadlessRequest): Promise<HeadlessResult> {
       settings: request.settings,
       model,
       task: { name: task.name, counts, notes },
-      device,
-      versions: { tensorflowjs: tensorFlowVersions.tfjs }
+      device
     }
   } finally {
     engine.close()

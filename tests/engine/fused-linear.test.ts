@@ -64,7 +64,7 @@ const TILES: Tile[] = [
 ]
 
 for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
-  test(`every tile gives the same ${mode} product, accumulated or not`, async () => {
+  test(`every tile gives the same ${mode} product`, async () => {
     const run = runner()
     for (const [rows, columns, depth] of [
       [65, 70, 35],
@@ -74,16 +74,13 @@ for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
       const left = normal(mode === 'TN' ? [depth, rows] : [rows, depth], next) as tf.Tensor2D
       const right = normal(mode === 'NT' ? [columns, depth] : [depth, columns], next) as tf.Tensor2D
       const expected: tf.Tensor = tf.matMul(left, right, mode === 'TN', mode === 'NT')
-      const twice = tf.mul(expected, 2)
       for (const tile of TILES) {
         const output = normal([rows, columns], next)
         matmul(run, { mode, output, left, right, rows, columns, depth, tile })
         expect(await difference(output, expected), JSON.stringify(tile)).toBeLessThan(1e-5)
-        matmul(run, { mode, output, left, right, rows, columns, depth, tile, accumulate: true })
-        expect(await difference(output, twice), `${JSON.stringify(tile)}, added to`).toBeLessThan(1e-5)
         output.dispose()
       }
-      tf.dispose([left, right, expected, twice])
+      tf.dispose([left, right, expected])
     }
   })
 }

@@ -1,6 +1,8 @@
 // Cross-entropy of chosen positions against their target tokens, from hidden states: the vocabulary projection and the loss in one operation.
 import * as tf from '@tensorflow/tfjs'
 import { linearComposed } from './linear'
+import { labelLogProbabilitiesFused, labelLossFused } from './webgpu/labelLoss'
+import { isWebGpu } from './webgpu/run'
 
 export interface LabelInputs {
   /** `[n, hidden]` float32, after the final norm. */
@@ -20,7 +22,7 @@ export interface LabelLossInputs extends LabelInputs {
 
 /** `sum(weights * -log p(target))`, a float32 scalar in nats. Differentiable in hidden, table and bias. */
 export function labelLoss(inputs: LabelLossInputs): tf.Scalar {
-  return labelLossComposed(inputs)
+  return isWebGpu() ? labelLossFused(inputs) : labelLossComposed(inputs)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */
@@ -28,9 +30,9 @@ export function labelLossComposed(inputs: LabelLossInputs): tf.Scalar {
   return tf.neg(tf.sum(tf.mul(labelLogProbabilitiesComposed(inputs), tf.tensor1d(inputs.weights))))
 }
 
-/** `log p(target)` of each row, `[n]` float32 in nats. */
+/** `log p(target)` of each row, `[n]` float32 in nats; for evaluation, not differentiable. */
 export function labelLogProbabilities(inputs: LabelInputs): tf.Tensor1D {
-  return labelLogProbabilitiesComposed(inputs)
+  return isWebGpu() ? labelLogProbabilitiesFused(inputs) : labelLogProbabilitiesComposed(inputs)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */

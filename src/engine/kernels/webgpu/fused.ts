@@ -6,7 +6,7 @@ type Shape = readonly number[]
 
 export interface FusedOperation<Attributes extends object> {
   name: string
-  /** Names of the inputs that the gradient reads, saved in this order. */
+  /** Inputs (scratch among them) that the gradient reads; those that a call leaves out are left out there too. */
   saved?: readonly string[]
   /**
    * Further tensors that the forward pass fills for the backward pass, by name: they enter as inputs that nothing differentiates, so the tape keeps them
@@ -20,13 +20,37 @@ export interface FusedOperation<Attributes extends object> {
   gradient?(run: Runner, dy: tf.Tensor, saved: tf.NamedTensorMap, attributes: Attributes): Record<string, () => tf.Tensor>
 }
 
-/** Registers the operation for WebGPU and returns the function that calls it. Inputs that are undefined are left out. */
+/**
+ * Returns the function that runs the operation on WebGPU. Inputs that are undefined are left out. TensorFlow.js saves a fixed list of inputs by kernel
+ * name, so each combination of present inputs is registered under its own name, at its first use.
+ */
 export function fused<Attributes extends object>(
   operation: FusedOperation<Attributes>
 ): (inputs: Record<string, tf.Tensor | undefined>, attributes: Attributes) => tf.Tensor {
-  const { name, saved = [], gradient } = operation
+  const registered = new Map<string, string>()
+  return (given, attributes) => {
+    const inputs: tf.NamedTensorMap = {}
+    for (const [name, tensor] of Object.entries(given)) if (tensor) inputs[name] = tensor
+    const scratch: tf.NamedTensorMap = {}
+    for (const [name, shape] of Object.entries(operation.scratch?.(inputs, attributes) ?? {})) scratch[name] = empty(shape)
+    const all = { ...inputs, ...scratch }
+    const saved = operation.saved?.filter((name) => name in all) ?? []
+    const combination = saved.join()
+    let name = registered.get(combination)
+    if (!name) {
+      name = registered.size ? `${operation.name} ${combination}` : operation.name
+      registered.set(combination, name)
+      register(operation, name, saved)
+    }
+    const output = tf.engine().runKernel<tf.Tensor>(name, all as never, attributes as never)
+    tf.dispose(scratch)
+    return output
+  }
+}
+
+function register<Attributes extends object>(operation: FusedOperation<Attributes>, kernelName: string, saved: string[]): void {
   tf.registerKernel({
-    kernelName: name,
+    kernelName,
     backendName: 'webgpu',
     kernelFunc: ({ inputs, attrs }) => {
       const run = runner()
@@ -37,24 +61,16 @@ export function fused<Attributes extends object>(
       return output
     }
   })
-  if (gradient) {
-    tf.registerGradient({
-      kernelName: name,
-      inputsToSave: [...saved],
-      gradFunc: (dy, kept, attrs) => {
-        const tensors = Object.fromEntries(saved.map((input, at) => [input, kept[at] as tf.Tensor]))
-        return gradient(runner(), dy as tf.Tensor, tensors, attrs as unknown as Attributes)
-      }
-    })
-  }
-  return (given, attributes) => {
-    const inputs: tf.NamedTensorMap = {}
-    for (const [input, tensor] of Object.entries(given)) if (tensor) inputs[input] = tensor
-    const scratch = Object.entries(operation.scratch?.(inputs, attributes) ?? {}).map(([key, shape]) => [key, empty(shape)] as const)
-    const output = tf.engine().runKernel<tf.Tensor>(name, { ...inputs, ...Object.fromEntries(scratch) } as never, attributes as never)
-    for (const [, tensor] of scratch) tensor.dispose()
-    return output
-  }
+  const { gradient } = operation
+  if (!gradient) return
+  tf.registerGradient({
+    kernelName,
+    inputsToSave: saved,
+    gradFunc: (dy, kept, attrs) => {
+      const tensors = Object.fromEntries(saved.map((name, at) => [name, kept[at] as tf.Tensor]))
+      return gradient(runner(), dy as tf.Tensor, tensors, attrs as unknown as Attributes)
+    }
+  })
 }
 
 /**

@@ -1,7 +1,7 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size; nothing is ever transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
 import { unroll, variants } from './program'
-import type { BufferView, Runner } from './run'
+import type { Runner } from './run'
 import { chooseTile, type Tile } from './tiles'
 
 /**
@@ -14,9 +14,9 @@ export type MatmulMode = 'NT' | 'NN' | 'TN'
 export interface MatmulOptions {
   mode: MatmulMode
   /** `[rows, columns]`, written. */
-  output: tf.TensorInfo | BufferView
-  left: tf.TensorInfo | BufferView
-  right: tf.TensorInfo | BufferView
+  output: tf.TensorInfo
+  left: tf.TensorInfo
+  right: tf.TensorInfo
   rows: number
   columns: number
   depth: number
@@ -24,8 +24,6 @@ export interface MatmulOptions {
   bias?: tf.TensorInfo
   /** `[rows, columns]`, added. */
   residual?: tf.TensorInfo
-  /** Adds to what the output holds instead of replacing it. */
-  accumulate?: boolean
   /** In place of `chooseTile`. */
   tile?: Tile
 }
@@ -35,7 +33,6 @@ interface Variant {
   mode: MatmulMode
   bias: boolean
   residual: boolean
-  accumulate: boolean
   wholeRows: boolean
   wholeColumns: boolean
   wholeDepth: boolean
@@ -80,12 +77,11 @@ function bindings({ mode, bias, residual, wholeRows, wholeColumns, wholeDepth }:
 }
 
 /** `store(row, quad, value)`: adds bias and residual to four outputs and writes those that lie inside the matrix. */
-function store({ bias, residual, accumulate, wholeColumns }: Variant): string {
+function store({ bias, residual, wholeColumns }: Variant): string {
   const additions = `${bias ? ' + load_bias(0u, quad)' : ''}${residual ? ' + load_residual(row, quad)' : ''}`
-  const assign = accumulate ? '+=' : '='
   if (wholeColumns) {
     return `fn store(row: u32, quad: u32, value: vec4<f32>) {
-  if (row < u.rows && quad * 4u < u.columns) { output[row * (u.columns / 4u) + quad] ${assign} value${additions}; }
+  if (row < u.rows && quad * 4u < u.columns) { output[row * (u.columns / 4u) + quad] = value${additions}; }
 }`
   }
   return `fn store(row: u32, quad: u32, value: vec4<f32>) {
@@ -93,10 +89,10 @@ function store({ bias, residual, accumulate, wholeColumns }: Variant): string {
   let sum = value${additions};
   let at = row * u.columns + quad * 4u;
   let inside = u.columns - quad * 4u;
-  output[at] ${assign} sum.x;
-  if (inside > 1u) { output[at + 1u] ${assign} sum.y; }
-  if (inside > 2u) { output[at + 2u] ${assign} sum.z; }
-  if (inside > 3u) { output[at + 3u] ${assign} sum.w; }
+  output[at] = sum.x;
+  if (inside > 1u) { output[at + 1u] = sum.y; }
+  if (inside > 2u) { output[at + 2u] = sum.z; }
+  if (inside > 3u) { output[at + 3u] = sum.w; }
 }`
 }
 
@@ -115,12 +111,11 @@ const registerProgram = variants(
     groupColumns: number,
     bias: boolean,
     residual: boolean,
-    accumulate: boolean,
     wholeRows: boolean,
     wholeColumns: boolean,
     wholeDepth: boolean
   ) => {
-    const variant = { mode, bias, residual, accumulate, wholeRows, wholeColumns, wholeDepth }
+    const variant = { mode, bias, residual, wholeRows, wholeColumns, wholeDepth }
     const quads = tileColumns / 4
     const { loaders, ...declared } = bindings(variant)
     /** sum_row_quad += left(row, step) * right(step, quad) for every row and quad. */
@@ -201,16 +196,8 @@ const SLAB = 16
  */
 const workgroupProgram = variants(
   'matmul workgroup',
-  (
-    mode: MatmulMode,
-    bias: boolean,
-    residual: boolean,
-    accumulate: boolean,
-    wholeRows: boolean,
-    wholeColumns: boolean,
-    wholeDepth: boolean
-  ) => {
-    const variant = { mode, bias, residual, accumulate, wholeRows, wholeColumns, wholeDepth }
+  (mode: MatmulMode, bias: boolean, residual: boolean, wholeRows: boolean, wholeColumns: boolean, wholeDepth: boolean) => {
+    const variant = { mode, bias, residual, wholeRows, wholeColumns, wholeDepth }
     const { loaders, ...declared } = bindings(variant)
     /** Fills one slab. Along: memory runs along the depth, so a vector is scattered over four depths; else it is stored whole. */
     const fill = (name: string, along: boolean, first: string, size: string): string =>
@@ -259,9 +246,9 @@ ${unroll(4, (row) => `store(firstRow + member.y * 4u + ${row}u, firstColumn / 4u
 
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
-  const { mode, output, left, right, rows, columns, depth, bias, residual, accumulate = false } = options
+  const { mode, output, left, right, rows, columns, depth, bias, residual } = options
   const tile = options.tile ?? chooseTile({ mode, rows, columns, depth, software: run.software })
-  const constants = [!!bias, !!residual, accumulate, rows % 4 === 0, columns % 4 === 0, depth % 4 === 0] as const
+  const constants = [!!bias, !!residual, rows % 4 === 0, columns % 4 === 0, depth % 4 === 0] as const
   const dispatch = {
     outputs: [output],
     inputs: [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])],

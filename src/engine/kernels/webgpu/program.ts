@@ -25,8 +25,12 @@ export interface Program {
 
 /** `Lane` is what a thread reads at once: four neighbours where a size allows it, else one; the text is the same for both. */
 const LANES: Record<Lanes, string> = {
-  1: 'alias Lane = f32;\nfn total(v: Lane) -> f32 { return v; }',
-  4: 'alias Lane = vec4<f32>;\nfn total(v: Lane) -> f32 { return (v.x + v.y) + (v.z + v.w); }'
+  1: `alias Lane = f32;
+fn total(v: Lane) -> f32 { return v; }
+fn largest(v: Lane) -> f32 { return v; }`,
+  4: `alias Lane = vec4<f32>;
+fn total(v: Lane) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+fn largest(v: Lane) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }`
 }
 
 /** Four numbers a thread where `width` is a multiple of four, else one. */

@@ -3,17 +3,10 @@ import * as tf from '@tensorflow/tfjs'
 import { webGpuHandle, type WebGpuHandle } from '../../device/webgpu'
 import { encodeUniforms, wgsl, type Program } from './program'
 
-/** Part of a tensor's buffer. WebGPU wants `offset` (bytes) to be a multiple of 256. */
-export interface BufferView {
-  tensor: tf.TensorInfo
-  offset: number
-  bytes: number
-}
-
 export interface Dispatch {
   /** Tensors to write, in the program's order; one that was written before is updated in place. */
-  outputs: readonly (tf.TensorInfo | BufferView)[]
-  inputs?: readonly (tf.TensorInfo | BufferView)[]
+  outputs: readonly tf.TensorInfo[]
+  inputs?: readonly tf.TensorInfo[]
   uniforms: readonly number[]
   /** How many workgroups run. */
   groups: readonly [number, number?, number?]
@@ -107,14 +100,14 @@ export class Runner {
   run(program: Program, { outputs, inputs = [], uniforms, groups, fleeting = false }: Dispatch): void {
     const backend = this.#backend
     const pipeline = this.#pipeline(program)
-    const resources: GPUBufferBinding[] = [...outputs, ...inputs].map((reference) => this.#bind(reference))
+    const resources = [...outputs, ...inputs].map((tensor): GPUBufferBinding => ({ buffer: this.#buffer(tensor) }))
     resources.push({ buffer: this.#uniform(program, uniforms, fleeting) })
     const bindGroup = this.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
       entries: resources.map((resource, binding) => ({ binding, resource }))
     })
     // A value that the host had read is older than what is written now.
-    for (const output of outputs) backend.tensorMap.get(tensorOf(output).dataId).values = null
+    for (const output of outputs) backend.tensorMap.get(output.dataId).values = null
     this.observer?.before(program.key)
     backend.ensureCommandEncoderReady()
     backend.computePassEncoder ??= (backend.commandEncoder as GPUCommandEncoder).beginComputePass()
@@ -140,11 +133,6 @@ export class Runner {
     this.#backend.uploadToGPU(tensor.dataId)
     this.#backend.commandQueueOwnedIds.add(tensor.dataId)
     return this.#backend.tensorMap.get(tensor.dataId).resource as GPUBuffer
-  }
-
-  #bind(reference: tf.TensorInfo | BufferView): GPUBufferBinding {
-    if (!('tensor' in reference)) return { buffer: this.#buffer(reference) }
-    return { buffer: this.#buffer(reference.tensor), offset: reference.offset, size: reference.bytes }
   }
 
   #pipeline(program: Program): GPUComputePipeline {
@@ -177,10 +165,6 @@ export class Runner {
     }
     return buffer
   }
-}
-
-function tensorOf(reference: tf.TensorInfo | BufferView): tf.TensorInfo {
-  return 'tensor' in reference ? reference.tensor : reference
 }
 
 /** Threads of a workgroup where nothing is shared: a multiple of every GPU's subgroup. */

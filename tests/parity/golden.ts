@@ -63,6 +63,10 @@ export interface GoldenExpectation {
   full: GoldenTrajectory & { final_first: Record<string, number[]> }
   prompt: GoldenTrajectory & { initial: number[][]; final: number[][]; labels: 'labels' | 'class_labels' }
   prefix: GoldenTrajectory & { initial: number[][]; final: number[][]; labels: 'labels' | 'class_labels' }
+  /** Low-rank pairs by module: `<path>.lora_A` `[r, in]` and `<path>.lora_B` `[out, r]`. */
+  lora: GoldenTrajectory & { r: number; alpha: number; initial: Record<string, number[][]>; final: Record<string, number[][]> }
+  /** Scales by module: `<path>.ia3_l.default`, of the input of `feedforward_modules` and the output of the others. */
+  ia3: GoldenTrajectory & { feedforward_modules: string[]; initial: Record<string, number[]>; final: Record<string, number[]> }
 }
 
 /** Folders of models whose architecture the engine has, and the others. */

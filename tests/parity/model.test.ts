@@ -96,6 +96,31 @@ describe.each(backends)('%s', (backend) => {
       tf.dispose([loss, ...prefix])
     })
 
+    test('the loss through changed linear layers', async () => {
+      const { lora, ia3 } = expected
+      const batch = toBatch(expected.batch, 'labels')
+      const scales = (path: string): number[] | undefined => ia3.initial[`${path}.ia3_l.default`]
+      const feedsForward = (path: string): boolean => ia3.feedforward_modules.some((module) => path.endsWith(`.${module}`))
+      const losses = tf.tidy(() => {
+        const lowRank = decoder.loss(batch, {
+          linear(path, x, y) {
+            const [a, b] = [lora.initial[`${path}.lora_A`], lora.initial[`${path}.lora_B`]]
+            if (!a || !b) return y
+            const change = tf.matMul(tf.matMul(x, tf.tensor2d(a), false, true), tf.tensor2d(b), false, true)
+            return tf.add(y, tf.mul(change, lora.alpha / lora.r))
+          }
+        })
+        const scaled = decoder.loss(batch, {
+          linearInput: (path, x) => (scales(path) && feedsForward(path) ? tf.mul(x, scales(path)!) : x),
+          linear: (path, _x, y) => (scales(path) && !feedsForward(path) ? tf.mul(y, scales(path)!) : y)
+        })
+        return [lowRank, scaled] as const
+      })
+      expect(relativeError(await losses[0].data(), lora.losses.slice(0, 1)), 'low rank').toBeLessThan(1e-4)
+      expect(relativeError(await losses[1].data(), ia3.losses.slice(0, 1)), 'scales').toBeLessThan(1e-4)
+      tf.dispose([...losses])
+    })
+
     test('greedy generation', async () => {
       const { prompt, greedy } = expected.generate
       const tokens: number[] = []

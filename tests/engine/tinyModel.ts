@@ -1,0 +1,51 @@
+// A small random decoder of any family, for tests that need no trained weights.
+import { readArchitecture } from '../../src/engine/model/architectures'
+import { createDecoder, type Decoder } from '../../src/engine/model/decoder'
+import { weightShapes } from '../../src/engine/model/layout'
+import type { LoadedTensor } from '../../src/engine/model/weights'
+import { Random } from '../../src/engine/random'
+
+export const tinyLlama = {
+  model_type: 'llama',
+  hidden_size: 20,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 6,
+  intermediate_size: 28,
+  vocab_size: 50,
+  max_position_embeddings: 64,
+  tie_word_embeddings: true,
+  eos_token_id: 2,
+  pad_token_id: 1
+}
+
+export const tinyGptNeo = {
+  model_type: 'gpt_neo',
+  hidden_size: 20,
+  num_layers: 2,
+  num_heads: 2,
+  vocab_size: 50,
+  max_position_embeddings: 64,
+  window_size: 5,
+  attention_types: [[['global', 'local'], 1]],
+  eos_token_id: 2
+}
+
+/** Repeatable weights: norms near one, the rest normal. */
+export function randomWeights(config: unknown, seed = 1): Record<string, LoadedTensor> {
+  const random = new Random(seed)
+  const { config: read, layout } = readArchitecture(config)
+  return Object.fromEntries(
+    Object.entries(weightShapes(read, layout)).map(([name, shape]) => {
+      const length = shape.reduce((product, side) => product * side, 1)
+      const around = shape.length === 1 && name.endsWith('weight') ? 1 : 0
+      return [name, { shape, data: Float32Array.from({ length }, () => around + 0.25 * random.normal()) }]
+    })
+  )
+}
+
+/** The decoder on the current backend; the caller disposes it. */
+export function tinyDecoder(config: unknown, seed = 1): Decoder {
+  return createDecoder(config, randomWeights(config, seed))
+}

@@ -117,8 +117,8 @@ export default defineConfig(
     languageOptions: { parserOptions: { parser: ts.parser, svelteConfig } }
   },
   {
-    // Programs for the terminal: they print, and JSDoc gives their types.
-    files: ['scripts/**', 'bench/**', '*.{js,ts}'],
+    // Programs for the terminal, and tests that drive them: they print, and JSDoc gives their types.
+    files: ['scripts/**', 'bench/**', 'tests/e2e/**', '*.{js,ts}'],
     rules: { 'no-console': 'off', '@typescript-eslint/no-unsafe-assignment': 'off' }
   },
   {

@@ -3,7 +3,10 @@ import type { BackendName, DeviceReport } from '../engine/device/report'
 import type { RaceCommand, RaceEvent, RunRequest } from '../engine/training/events'
 import type { RaceSettings } from '../engine/training/recipe'
 import type { Forgetting } from '../engine/training/records'
+import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
+
+export type { FileTaskOptions }
 
 export type { RaceCommand, RaceEvent, RacePhase, RunRequest } from '../engine/training/events'
 
@@ -37,17 +40,6 @@ export interface ModelReport {
 
 /** A task of the site (`tasks/reviews`), or a file of the user's, already read as text. */
 export type TaskSource = { kind: 'site'; path: string } | { kind: 'file'; name: string; text: string; options: FileTaskOptions }
-
-/** What is not given is found: the columns by name and content, the labels in the data, the template from the columns. */
-export interface FileTaskOptions {
-  textColumn?: string
-  labelColumn?: string
-  template?: string
-  /** Label name to the word that stands for it. */
-  labelWords?: Record<string, string>
-  /** Of the 60/15/25 split. */
-  seed: number
-}
 
 export interface TaskReport {
   id: string

@@ -64,12 +64,18 @@ export function ensureNode() {
 /**
  * Runs a program with our terminal; resolves to its exit code.
  * @param {string} command @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, timeout?: number, quiet?: boolean }} [options] `quiet` sends its standard output to our standard error
+ * @param {{ env?: NodeJS.ProcessEnv, timeout?: number, quiet?: boolean, mayFail?: boolean }} [options]
+ *   `quiet` sends its standard output to our standard error; `mayFail` drops all that it prints
  * @returns {Promise<number>}
  */
-export function run(command, args, { env = process.env, timeout, quiet = false } = {}) {
+export function run(command, args, { env = process.env, timeout, quiet = false, mayFail = false } = {}) {
   return new Promise((done) => {
-    const child = spawn(command, args, { cwd: ROOT, env, timeout, stdio: ['ignore', quiet ? 2 : 'inherit', 'inherit'] })
+    const child = spawn(command, args, {
+      cwd: ROOT,
+      env,
+      timeout,
+      stdio: mayFail ? 'ignore' : ['ignore', quiet ? 2 : 'inherit', 'inherit']
+    })
     child.on('error', () => done(127))
     child.on('close', (code) => done(code ?? 1))
   })
@@ -152,21 +158,22 @@ export async function ensureBrowser(options) {
   const { findChromium } = await import('./chromium.mjs')
   const found = findChromium()
   if (found) return found
+  console.error('No Chromium found: downloading one (about 180 MB) …')
   const isRoot = process.getuid?.() === 0
-  console.error('No Chromium found: installing one …')
-  const withDependencies = isRoot && existsSync('/etc/debian_version') ? ['--with-deps'] : []
-  await run(process.execPath, ['node_modules/playwright/cli.js', 'install', ...withDependencies, 'chromium'], {
-    ...options,
-    timeout: 300_000
-  })
+  const playwright = 'node_modules/playwright/cli.js'
+  const env = { ...process.env, PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT: '15000' }
+  await run(process.execPath, [playwright, 'install', '--no-shell', 'chromium'], { ...options, env, timeout: 300_000, mayFail: true })
   const own = findChromium()
-  if (own) return own
-  const sudo = isRoot ? '' : 'sudo -n '
+  if (own) {
+    if (isRoot && process.platform === 'linux')
+      await run(process.execPath, [playwright, 'install-deps', 'chromium'], { ...options, timeout: 600_000 })
+    return own
+  }
+  const aptGet = `${isRoot ? '' : 'sudo -n '}env DEBIAN_FRONTEND=noninteractive apt-get`
   if (process.platform === 'linux' && succeeds('command -v apt-get') && (isRoot || succeeds('sudo -n true'))) {
-    await run('sh', ['-c', `${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends chromium`], {
-      ...options,
-      timeout: 600_000
-    })
+    console.error("It could not be downloaded: trying Debian's package …")
+    const install = `${aptGet} update && ${aptGet} install -y --no-install-recommends chromium`
+    await run('sh', ['-c', install], { ...options, timeout: 600_000 })
     const debian = findChromium()
     if (debian) return debian
   }

@@ -27,7 +27,7 @@ export const siteModels: readonly SiteModel[] = [
     title: 'Tuneground 2M',
     parameters: 1_901_696,
     bytes: 4_358_583,
-    summary: 'Comes with the page. Small enough to tune in a minute or two on a laptop.'
+    summary: 'Comes with the page, quick to tune.'
   },
   {
     id: 'tuneground-7m',
@@ -35,7 +35,7 @@ export const siteModels: readonly SiteModel[] = [
     title: 'Tuneground 7M',
     parameters: 6_917_376,
     bytes: 14_391_912,
-    summary: '14 MB, loaded only when chosen. Knows more, and each step takes three to four times as long.'
+    summary: 'Knows more; a step takes three to four times as long.'
   }
 ]
 

@@ -75,4 +75,3 @@ export function readLink(query: string, known: KnownMethods): { values: SetupVal
   }
   return { values, notes }
 }
-

@@ -36,7 +36,10 @@ export class Setup {
   }
 
   readLink(query: string): void {
-    const { values, notes } = readLink(query, this.tunable.map((method) => method.id))
+    const { values, notes } = readLink(
+      query,
+      this.tunable.map((method) => method.id)
+    )
     this.values = values
     this.linkNotes = notes
   }
@@ -79,7 +82,9 @@ export class Setup {
   /** One sentence for each thing that keeps a race from starting. */
   get problems(): string[] {
     const { values } = this
-    const fields = (Object.keys(numberFields) as NumberFieldName[]).filter((field) => field !== (values.budgetKind === 'steps' ? 'seconds' : 'steps'))
+    const fields = (Object.keys(numberFields) as NumberFieldName[]).filter(
+      (field) => field !== (values.budgetKind === 'steps' ? 'seconds' : 'steps')
+    )
     const numbers = fields.map((field) => numberProblem(field, values[field])).filter((problem) => problem !== undefined)
     return values.methods.length === 0 ? ['Tick at least one method to tune.', ...numbers] : numbers
   }

@@ -50,17 +50,37 @@ export const defaultSetup: Readonly<SetupValues> = {
 
 /** Whole-number settings: their limits, shown beside the field and held by links too. */
 export const numberFields = {
-  steps: { label: 'Steps', minimum: 1, maximum: 10_000, help: 'How many times each method may change its numbers. Every step reads one batch of examples.' },
-  seconds: { label: 'Seconds', minimum: 5, maximum: 3600, help: 'Training time for each method. Compiling and evaluating are not charged.' },
+  steps: {
+    label: 'Steps',
+    minimum: 1,
+    maximum: 10_000,
+    help: 'How many times each method may change its numbers. Every step reads one batch of examples.'
+  },
+  seconds: {
+    label: 'Seconds',
+    minimum: 5,
+    maximum: 3600,
+    help: 'Training time for each method. Compiling and evaluating are not charged.'
+  },
   evaluateEvery: {
     label: 'Validate every',
     minimum: 1,
     maximum: 1000,
     help: 'Steps between two looks at the validation examples. The step with the lowest loss there is the one that is kept.'
   },
-  patience: { label: 'Patience', minimum: 0, maximum: 100, help: 'Stop a method early after so many validations without a lower loss. 0 never stops early.' },
+  patience: {
+    label: 'Patience',
+    minimum: 0,
+    maximum: 100,
+    help: 'Stop a method early after so many validations without a lower loss. 0 never stops early.'
+  },
   batchSize: { label: 'Batch size', minimum: 1, maximum: 64, help: 'Examples read in one step. All methods read the same ones.' },
-  seed: { label: 'Seed', minimum: 0, maximum: 999_999, help: 'Decides the order of the examples and the first values. The same seed gives the same race again.' }
+  seed: {
+    label: 'Seed',
+    minimum: 0,
+    maximum: 999_999,
+    help: 'Decides the order of the examples and the first values. The same seed gives the same race again.'
+  }
 } as const
 
 export type NumberFieldName = keyof typeof numberFields
@@ -104,7 +124,8 @@ export function raceRequest(
   task: TaskSource,
   newId: () => string
 ): RaceRequest {
-  const budget = values.budgetKind === 'steps' ? { kind: 'steps' as const, steps: values.steps } : { kind: 'seconds' as const, seconds: values.seconds }
+  const budget =
+    values.budgetKind === 'steps' ? { kind: 'steps' as const, steps: values.steps } : { kind: 'seconds' as const, seconds: values.seconds }
   const taskTitle = task.kind === 'site' ? (siteTasks.find((row) => row.path === task.path)?.title ?? task.path) : task.name
   const modelRow = siteModels.find((row) => row.id === values.model)
   return {

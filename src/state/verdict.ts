@@ -45,13 +45,11 @@ function gainClause(run: VerdictRun, baseline: VerdictRun): string {
   return Math.abs(gain) <= margin ? `${clause} (chance alone could do that)` : clause
 }
 
-function harmClause({ result }: VerdictRun): string {
+function harmClause({ result }: VerdictRun): string | undefined {
   const forgot = result.forgetting.after - result.forgetting.before
-  if (forgot < FORGETTING_WORTH_A_WORD) return ''
+  if (forgot < FORGETTING_WORTH_A_WORD) return undefined
   const undone = Math.abs(result.forgetting.adapterOff - result.forgetting.before) < 1e-6
-  return undone
-    ? `with it on, other text costs ${two(forgot)} nats a token more; take it off and nothing is forgotten`
-    : `it forgot ${two(forgot)} nats a token of other text`
+  return undone ? 'and taken off again nothing is forgotten' : `but it forgot ${two(forgot)} nats a token of other text`
 }
 
 const lower = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
@@ -76,7 +74,7 @@ export function verdict(baseline: VerdictRun, tuned: readonly VerdictRun[]): { n
       const { trainableParameters } = run.result.cost
       if (trainableParameters < most) clauses.push(`with ${share(trainableParameters, most)} of the numbers trained`)
       const harm = harmClause(run)
-      if (harm) clauses.push(harm.startsWith('it ') ? `but ${harm}` : harm)
+      if (harm) clauses.push(harm)
       return { name: run.name, text: `${clauses.join(', ')}.` }
     })
 }

@@ -20,7 +20,13 @@ export class CurveChart {
   readonly #view: ChartView
   readonly #element: HTMLElement
 
-  constructor(element: HTMLElement, runs: readonly RunState[], baseline: RunState | undefined, view: ChartView, onHover: (place: number | undefined) => void) {
+  constructor(
+    element: HTMLElement,
+    runs: readonly RunState[],
+    baseline: RunState | undefined,
+    view: ChartView,
+    onHover: (place: number | undefined) => void
+  ) {
     this.#view = view
     this.#element = element
     const { options, data } = this.#draw(runs, baseline, onHover)
@@ -57,7 +63,12 @@ export class CurveChart {
         spanGaps: true,
         points: { show: measure !== 'trainingLoss', size: 5, fill: colours[i] as string }
       }
-      const faint: uPlot.Series = { stroke: `color-mix(in srgb, ${colours[i]} 35%, transparent)`, width: 1, spanGaps: true, points: { show: false } }
+      const faint: uPlot.Series = {
+        stroke: `color-mix(in srgb, ${colours[i]} 35%, transparent)`,
+        width: 1,
+        spanGaps: true,
+        points: { show: false }
+      }
       return perRun === 2 ? [faint, bold] : [bold]
     })
 
@@ -72,7 +83,12 @@ export class CurveChart {
         y: { range: (_u, low, high) => yRange(low, high, isLoss, baseline && untrainedValue(baseline, measure)) }
       },
       axes: [
-        { ...lines, size: 30, space: 70, values: (_u, ticks) => ticks.map((tick) => (axis === 'steps' && !Number.isInteger(tick) ? '' : String(tick))) },
+        {
+          ...lines,
+          size: 30,
+          space: 70,
+          values: (_u, ticks) => ticks.map((tick) => (axis === 'steps' && !Number.isInteger(tick) ? '' : String(tick)))
+        },
         { ...lines, size: 46, space: 36, values: (_u, ticks) => ticks.map((tick) => tick.toFixed(2)) }
       ],
       series: [{}, ...series],
@@ -95,7 +111,12 @@ export class CurveChart {
 function joined(runs: readonly RunState[], { measure, axis }: ChartView): uPlot.AlignedData {
   const tables = runs.flatMap((run): uPlot.AlignedData[] => {
     const { x, y, faint } = lineOf(run, measure, axis)
-    return faint ? [[faint.x, faint.y], [x, y]] : [[x, y]]
+    return faint
+      ? [
+          [faint.x, faint.y],
+          [x, y]
+        ]
+      : [[x, y]]
   })
   return tables.length > 0 ? uPlot.join(tables) : [[]]
 }

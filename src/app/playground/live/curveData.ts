@@ -24,7 +24,11 @@ interface Line extends Points {
   faint?: Points
 }
 
-function column(curves: RunCurves, measure: Measure, axis: Axis): { x: ArrayLike<number>; y: ArrayLike<number>; faint?: ArrayLike<number> } {
+function column(
+  curves: RunCurves,
+  measure: Measure,
+  axis: Axis
+): { x: ArrayLike<number>; y: ArrayLike<number>; faint?: ArrayLike<number> } {
   switch (measure) {
     case 'trainingLoss':
       return { x: axis === 'steps' ? curves.loss.x : curves.seconds.y, y: curves.smoothLoss.y, faint: curves.loss.y }

@@ -3,17 +3,16 @@ import type { RacePhase } from '../../../worker/protocol'
 import type { RunState } from '../../../state/raceFold'
 
 const STOPPED = {
-  budget: 'done',
-  patience: 'stopped early',
-  stopped: 'stopped by you',
-  diverged: 'diverged'
+  budget: 'best at',
+  patience: 'early, best at',
+  stopped: 'stopped, best at',
+  diverged: 'diverged, best at'
 } as const
 
 export function runStatus(run: RunState, phase: RacePhase): string {
   if (run.place === 0) return run.untrained || run.result ? 'nothing to train' : 'waiting'
   if (run.stopped) {
-    const reason = STOPPED[run.stopped.reason]
-    return run.stopped.bestStep > 0 ? `${reason}, best at ${run.stopped.bestStep}` : reason
+    return `${STOPPED[run.stopped.reason]} ${run.stopped.bestStep}`
   }
   if (phase === 'paused') return 'paused'
   if (run.step === 0) return phase === 'failed' ? 'not started' : 'waiting'

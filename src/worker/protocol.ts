@@ -2,7 +2,6 @@
 import type { BackendName, DeviceReport } from '../engine/device/report'
 import type { RaceCommand, RaceEvent, RunRequest } from '../engine/training/events'
 import type { RaceSettings } from '../engine/training/recipe'
-import type { Forgetting } from '../engine/training/records'
 import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
 
@@ -100,5 +99,4 @@ export interface EngineApi {
   answer(text: string, runs: string[]): Promise<Answer[]>
   generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }>
   cancelGeneration(): Promise<void>
-  forgettingBefore(): Promise<Forgetting['before']>
 }

@@ -1,0 +1,302 @@
+// Several runs on one decoder: they advance in turn, on the same batches, under one budget, and can be paused, stepped and stopped.
+import type { MemoryMeter } from '../device/memory'
+import { describeError } from '../errors'
+import { evaluate, NotFiniteError, type Evaluation } from '../evaluation/evaluate'
+import { natsPerToken } from '../evaluation/forgetting'
+import type { Decoder } from '../model/decoder'
+import { nextTask } from '../nextTask'
+import type { Checkpoint, CheckpointKind } from './checkpoint'
+import { closingWork, evaluateRun, generalWork, splitWork, type Untrained } from './closing'
+import type { RaceData } from './data'
+import { etaSeconds } from './eta'
+import type { RaceCommand, RaceEvent, RacePhase, RunRequest } from './events'
+import type { RaceSettings } from './recipe'
+import type { StopReason } from './records'
+import { RaceRun, type StoredCheckpoints } from './run'
+
+/** Wall time after which a run's `last` checkpoint is due, validations apart. */
+const CHECKPOINT_MILLISECONDS = 10_000
+
+export interface RaceOptions {
+  decoder: Decoder
+  data: RaceData
+  runs: readonly RunRequest[]
+  settings: RaceSettings
+  listener: (event: RaceEvent) => void
+  /** Stored checkpoints by run id: a run with a `last` one goes on from there. */
+  checkpoints?: ReadonlyMap<string, StoredCheckpoints>
+  /** Called when a checkpoint is due. `take` makes it, and must be called before the promise settles; the race waits for that. */
+  onCheckpoint?: (runId: string, kind: CheckpointKind, take: () => Promise<Checkpoint>) => Promise<void>
+  memory?: MemoryMeter
+  /** Nats per token of the untouched model on the general prose, where it is known already. */
+  forgettingBefore?: number
+  /** Awaited whenever commands are let in, so that other work on the device (an answer to a typed text) is done between two steps and not charged. */
+  between?: () => Promise<void>
+  /** Ends the race between two batches; `run` then rejects with its reason. */
+  signal?: AbortSignal
+}
+
+export class Race {
+  readonly #options: RaceOptions
+  readonly #runs: readonly RaceRun[]
+  readonly #saved = new Map<string, { step: number; at: number }>()
+  #untrained: Untrained | undefined
+  #forgettingBefore: number | undefined
+  #phase: { phase: RacePhase; detail: string } | undefined
+  #paused = false
+  #stopping = false
+  /** Steps that may still be made while paused. */
+  #credits = 0
+  /** True while such a step is under way, its validation included. */
+  #stepping = false
+  #wake: () => void = () => undefined
+
+  private constructor(options: RaceOptions, runs: readonly RaceRun[]) {
+    this.#options = options
+    this.#runs = runs
+    this.#forgettingBefore = options.forgettingBefore
+    options.signal?.addEventListener('abort', () => this.#wake())
+  }
+
+  /** Makes or restores all runs. Throws a `UserError` where a recipe or a checkpoint does not fit. */
+  static async create(options: RaceOptions): Promise<Race> {
+    const runs: RaceRun[] = []
+    try {
+      for (const request of options.runs) runs.push(await RaceRun.create(request, options, options.checkpoints?.get(request.id)))
+    } catch (error) {
+      runs.forEach((run) => run.dispose())
+      throw error
+    }
+    return new Race(options, runs)
+  }
+
+  /** Trained tensors of a run at its lowest validation loss so far, in host memory. */
+  bestTensors(runId: string): RaceRun['bestTensors'] | undefined {
+    return this.#runs.find(({ id }) => id === runId)?.bestTensors
+  }
+
+  /** Nats per token of the untouched model on the general prose; undefined until it was measured. */
+  get forgettingBefore(): number | undefined {
+    return this.#forgettingBefore
+  }
+
+  /** Honoured before the next step or evaluation batch. */
+  command(command: RaceCommand): void {
+    this.#paused = command === 'pause' || command === 'step'
+    this.#stopping ||= command === 'stop'
+    this.#credits = command === 'step' ? this.#credits + this.#runs.filter(isActive).length : 0
+    if (command === 'pause') this.#stepping = false
+    this.#wake()
+  }
+
+  /** Trains and evaluates all runs; resolves when the last result is told. May be called once. */
+  async run(): Promise<void> {
+    try {
+      this.#tellPhase('preparing', 'Asking the untouched model')
+      const untrained = await this.#evaluateUntrained()
+      await this.#train()
+      await this.#close(untrained)
+      this.#tellPhase('finished', '')
+    } catch (error) {
+      if (!this.#options.signal?.aborted) this.#tellPhase('failed', describeError(error).message)
+      throw error
+    }
+  }
+
+  /** Frees the tensors of all runs. */
+  dispose(): void {
+    this.#runs.forEach((run) => run.dispose())
+  }
+
+  async #evaluateUntrained(): Promise<Untrained> {
+    const { decoder, data } = this.#options
+    const between = (): Promise<void> => this.#hold('preparing', 'Asking the untouched model')
+    const untrained = {
+      validation: await evaluate(decoder, data.validation, {}, between),
+      test: await evaluate(decoder, data.test, {}, between)
+    }
+    this.#untrained = untrained
+    for (const run of this.#runs) {
+      const { metrics, loss } = untrained.validation
+      this.#tell({ type: 'untrained', run: run.id, accuracy: metrics.accuracy, validationLoss: loss })
+      this.#tellCost(run)
+    }
+    return untrained
+  }
+
+  async #train(): Promise<void> {
+    this.#tellPhase('running', 'Training')
+    for (const run of this.#runs) await this.#settle(run)
+    this.#tellTimeLeft()
+    for (let run = this.#next(); run; run = this.#next()) {
+      await this.#hold('running', 'Training')
+      if (this.#stopping) {
+        for (const active of this.#runs.filter(isActive)) await this.#stopRun(active, 'stopped')
+        return
+      }
+      this.#stepping = this.#paused
+      if (this.#paused) this.#credits--
+      await this.#advance(run)
+      this.#stepping = false
+    }
+  }
+
+  /** The run whose turn it is: of those that go on, the first with the fewest steps. */
+  #next(): RaceRun | undefined {
+    const active = this.#runs.filter(isActive)
+    const fewest = Math.min(...active.map(({ stepsDone }) => stepsDone))
+    return active.find(({ stepsDone }) => stepsDone === fewest)
+  }
+
+  async #advance(run: RaceRun): Promise<void> {
+    const { peakBytes } = run.cost
+    const record = await run.step()
+    if (record === 'diverged') return this.#diverge(run, run.stepsDone + 1)
+    this.#tell({ type: 'step', run: run.id, record })
+    if (run.cost.peakBytes > peakBytes) this.#tellCost(run)
+    await this.#settle(run)
+    const saved = this.#saved.get(run.id)
+    if (!saved) this.#saved.set(run.id, { step: 0, at: performance.now() })
+    else if (performance.now() - saved.at >= CHECKPOINT_MILLISECONDS) await this.#save(run, 'last')
+    this.#tellTimeLeft()
+  }
+
+  /** What is due at the step where a run stands: its validation, and its end. */
+  async #settle(run: RaceRun): Promise<void> {
+    const { settings } = this.#options
+    if (run.stopReason) {
+      this.#tell({ type: 'run-stopped', run: run.id, reason: run.stopReason, bestStep: run.best.step })
+      return
+    }
+    const validates = run.needsValidation(settings.evaluateEvery)
+    if (validates && !(await this.#validate(run))) return
+    const impatient = settings.patience > 0 && run.best.validationsWithoutGain >= settings.patience
+    if (run.budgetIsUsedUp) await this.#stopRun(run, 'budget')
+    else if (impatient) await this.#stopRun(run, 'patience')
+    else if (validates && run.stepsDone > 0) await this.#save(run, 'last')
+  }
+
+  /** False where the run turned out to have diverged. */
+  async #validate(run: RaceRun): Promise<boolean> {
+    const { decoder, data } = this.#options
+    let evaluation: Evaluation
+    try {
+      const between = (): Promise<void> => this.#hold('running', 'Training')
+      evaluation =
+        run.trains || !this.#untrained ? await evaluate(decoder, data.validation, run.adaptation(), between) : this.#untrained.validation
+    } catch (error) {
+      if (!(error instanceof NotFiniteError)) throw error
+      await this.#diverge(run, run.stepsDone)
+      return false
+    }
+    if (run.trains) run.trainer.accounts.addEvaluation(evaluation.milliseconds)
+    run.millisecondsPerWork = evaluation.millisecondsPerWork
+    const gained = await run.addValidation(evaluation)
+    this.#tell({ type: 'validation', run: run.id, record: run.curve.validation.at(-1)! })
+    if (gained && run.stepsDone > 0) await this.#save(run, 'best')
+    return true
+  }
+
+  async #diverge(run: RaceRun, step: number): Promise<void> {
+    this.#tell({
+      type: 'problem',
+      run: run.id,
+      message: `${run.request.name} diverged at step ${step}: its loss is no longer a finite number.`,
+      advice: 'Its best checkpoint is kept. Lower the learning rate, or clip the gradient, and start it anew.'
+    })
+    await this.#stopRun(run, 'diverged')
+  }
+
+  async #stopRun(run: RaceRun, reason: StopReason): Promise<void> {
+    run.stopReason = reason
+    // The first tensors were not stored when they were validated; they are where nothing later was better.
+    if (run.best.step === 0) await this.#save(run, 'best')
+    await this.#save(run, 'last')
+    this.#tell({ type: 'run-stopped', run: run.id, reason, bestStep: run.best.step })
+  }
+
+  async #save(run: RaceRun, kind: CheckpointKind): Promise<void> {
+    const { onCheckpoint } = this.#options
+    if (!onCheckpoint || !run.trains) return
+    if (kind === 'last') this.#saved.set(run.id, { step: run.stepsDone, at: performance.now() })
+    let bytes = 0
+    try {
+      await onCheckpoint(run.id, kind, async () => {
+        const checkpoint = await run.checkpoint(kind)
+        bytes = Object.values(checkpoint.tensors).reduce((sum, { data }) => sum + data.byteLength, 0)
+        return checkpoint
+      })
+      this.#tell({ type: 'checkpoint', run: run.id, step: run.stepsDone, bytes })
+    } catch (error) {
+      // A full disk must not end the race: what could not be stored is still in memory.
+      this.#tell({ type: 'problem', run: run.id, ...describeError(error) })
+    }
+  }
+
+  async #close(untrained: Untrained): Promise<void> {
+    const { decoder, data } = this.#options
+    const between = (detail: string) => () => this.#hold('evaluating', detail)
+    this.#tellPhase('evaluating', 'Measuring what the untouched model knows')
+    this.#forgettingBefore ??= await natsPerToken(decoder, data.general, {}, between('Measuring what the untouched model knows'))
+    const before = { untrained, forgettingBefore: this.#forgettingBefore }
+    for (const run of this.#runs) {
+      const detail = `Testing ${run.request.name}`
+      this.#tellPhase('evaluating', detail)
+      try {
+        this.#tell({ type: 'result', run: run.id, result: await evaluateRun(run, decoder, data, before, between(detail)) })
+      } catch (error) {
+        if (!(error instanceof NotFiniteError)) throw error
+        this.#tell({ type: 'problem', run: run.id, ...describeError(error) })
+      }
+    }
+  }
+
+  /** Lets commands in, and waits while the race is paused. What runs after it may rely on not being paused, or on a single step. */
+  async #hold(phase: RacePhase, detail: string): Promise<void> {
+    await nextTask()
+    await this.#options.between?.()
+    this.#options.signal?.throwIfAborted()
+    while (this.#paused && this.#credits === 0 && !this.#stepping && !this.#stopping) {
+      const commanded = new Promise<void>((resolve) => (this.#wake = resolve))
+      this.#tellPhase('paused', '')
+      for (const run of this.#runs.filter(isActive)) {
+        if (run.stepsDone > (this.#saved.get(run.id)?.step ?? 0)) await this.#save(run, 'last')
+      }
+      await commanded
+      this.#options.signal?.throwIfAborted()
+    }
+    if (!this.#paused) this.#tellPhase(phase, detail)
+  }
+
+  #tell(event: RaceEvent): void {
+    this.#options.listener(event)
+  }
+
+  #tellPhase(phase: RacePhase, detail: string): void {
+    if (this.#phase?.phase === phase && this.#phase.detail === detail) return
+    this.#phase = { phase, detail }
+    this.#tell({ type: 'phase', phase, detail })
+  }
+
+  #tellCost(run: RaceRun): void {
+    const { trainableParameters, adapterBytes, peakBytes } = run.cost
+    this.#tell({ type: 'cost', run: run.id, trainableParameters, adapterBytes, peakBytes })
+  }
+
+  #tellTimeLeft(): void {
+    const { decoder, data, settings } = this.#options
+    const { config } = decoder
+    const untrainedRate = this.#untrained?.validation.millisecondsPerWork ?? 0
+    const untouched = this.#forgettingBefore === undefined ? untrainedRate * generalWork(config, data) : 0
+    const seconds = etaSeconds(
+      this.#runs.map((run, i) => {
+        const rate = run.millisecondsPerWork ?? untrainedRate
+        const closing = run.trains ? rate * closingWork(config, data) : 0
+        return run.outlook(settings, rate * splitWork(config, data.validation), closing + (i === 0 ? untouched : 0))
+      })
+    )
+    if (seconds !== undefined) this.#tell({ type: 'time-left', seconds })
+  }
+}
+
+const isActive = (run: RaceRun): boolean => run.stopReason === undefined

@@ -1,0 +1,85 @@
+// What the base and the tuned models say to a typed text: label probabilities and a streamed continuation.
+import { addScores, emptyScores, labelProbabilities, scoredBatch } from '../engine/evaluation/scoring'
+import type { Adaptation } from '../engine/methods/method'
+import { generate } from '../engine/model/generate'
+import { Random } from '../engine/random'
+import { createStreamDecoder } from '../engine/tokenizer/streamDecoder'
+import { encodeLabelWords, encodePrompt } from '../tasks/encode'
+import { scoringBatches } from '../tasks/scoring'
+import type { Task } from '../tasks/task'
+import { templateFields } from '../tasks/template'
+import type { LoadedModel } from './models'
+import type { Answer, GenerateRequest } from './protocol'
+
+/** Tokens of the greedy continuation beside the probabilities: enough to see whether the model names a label. */
+const CONTINUATION_TOKENS = 6
+
+/** The template's first field holds what was typed; others stay empty. */
+function fieldsOf(task: Task, text: string): Record<string, string> {
+  return Object.fromEntries(templateFields(task.template).map((field, index) => [field, index === 0 ? text : '']))
+}
+
+function promptIds(model: LoadedModel, task: Task, text: string, answerLength: number, virtualTokens: number): number[] {
+  const { config } = model.decoder
+  const maximumLength = config.maximumPositions - virtualTokens
+  return encodePrompt(task, fieldsOf(task, text), answerLength, model.tokenizer, config, { maximumLength }).promptIds
+}
+
+/** Probabilities of the labels, and what the model would write, for one text. */
+export async function answerText(model: LoadedModel, task: Task, run: string, text: string, adaptation: Adaptation): Promise<Answer> {
+  const { decoder } = model
+  const words = encodeLabelWords(task, model.tokenizer)
+  const virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
+  const answerLength = Math.max(CONTINUATION_TOKENS, ...words.map((word) => word.length))
+  const prompt = promptIds(model, task, text, answerLength, virtualTokens)
+  const scores = emptyScores(1, words.length)
+  for (const scoring of scoringBatches([{ promptIds: prompt }], words, {
+    batchSize: words.length || 1,
+    padToken: decoder.config.padToken
+  })) {
+    const values = decoder.logProbabilities(scoredBatch(scoring), adaptation)
+    addScores(scores, scoring, await values.data())
+    values.dispose()
+  }
+  const shares = words.length > 0 ? labelProbabilities(scores)[0]! : []
+  const labels = task.kind === 'classification' ? task.labels : []
+  const request = { run, text, maximumNewTokens: CONTINUATION_TOKENS, temperature: 0, topK: 0, topP: 1, seed: 0 }
+  let continuation = ''
+  await continueText(model, task, request, adaptation, new AbortController().signal, (piece) => (continuation += piece))
+  return { run, probabilities: labels.map(({ name }, at) => ({ label: name, probability: shares[at]! })), continuation }
+}
+
+/** Streams the continuation of a rendered prompt. Returns how many tokens came, and in how many seconds. */
+export async function continueText(
+  model: LoadedModel,
+  task: Task,
+  request: GenerateRequest,
+  adaptation: Adaptation,
+  signal: AbortSignal,
+  onText: (piece: string) => void
+): Promise<{ tokens: number; seconds: number }> {
+  const { decoder, tokenizer } = model
+  const virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
+  const prompt = promptIds(model, task, request.text, request.maximumNewTokens, virtualTokens)
+  const stream = createStreamDecoder(tokenizer, { skipSpecialTokens: true })
+  const started = performance.now()
+  let tokens = 0
+  const options = {
+    maximumTokens: request.maximumNewTokens,
+    temperature: request.temperature,
+    topK: request.topK,
+    topP: request.topP,
+    random: new Random(request.seed),
+    stopTokens: decoder.config.endTokens,
+    adaptation,
+    signal
+  }
+  for await (const id of generate(decoder, prompt, options)) {
+    tokens++
+    const piece = stream.push(id)
+    if (piece) onText(piece)
+  }
+  const rest = stream.flush()
+  if (rest) onText(rest)
+  return { tokens, seconds: (performance.now() - started) / 1000 }
+}

@@ -1,0 +1,85 @@
+// Keeps a race in storage while it goes on: its phase, its curves, its checkpoints and its results.
+import { describeError } from '../engine/errors'
+import { momentName, type Checkpoint } from '../engine/training/checkpoint'
+import type { StoredCheckpoints } from '../engine/training/run'
+import { loadCheckpoint, loadForResume, saveCheckpoint } from '../storage/checkpoints'
+import { createRace, updateRace } from '../storage/races'
+import { updateRun } from '../storage/runs'
+import type { RaceEvent, RacePhase, RaceRequest } from './protocol'
+
+export class RaceKeeper {
+  readonly #raceId: string
+  readonly #report: (event: RaceEvent) => void
+  #stored: RacePhase | undefined
+  #hasCheckpoint = false
+  /** Storage writes go one after the other, so that an older phase never overwrites a newer one. */
+  #writes: Promise<void> = Promise.resolve()
+
+  private constructor(raceId: string, report: (event: RaceEvent) => void) {
+    this.#raceId = raceId
+    this.#report = report
+  }
+
+  /** Stores a new race, or finds the checkpoints of one that was stored before. `report` is told what could not be stored or read. */
+  static async open(
+    request: RaceRequest,
+    report: (event: RaceEvent) => void
+  ): Promise<{ keeper: RaceKeeper; checkpoints: Map<string, StoredCheckpoints> }> {
+    const keeper = new RaceKeeper(request.id, report)
+    await createRace(request)
+    const checkpoints = new Map<string, StoredCheckpoints>()
+    for (const { id } of request.runs) {
+      const { checkpoint: last, problem } = await loadForResume(id)
+      if (problem) report({ type: 'problem', run: id, ...describeError(problem) })
+      if (!last) continue
+      const best = await loadCheckpoint(id, 'best').catch(() => undefined)
+      checkpoints.set(id, { last: last.kind === 'last' ? last : withFreshMoments(last), best })
+      keeper.#hasCheckpoint = true
+    }
+    return { keeper, checkpoints }
+  }
+
+  /** Notes what an event changes in storage. */
+  note(event: RaceEvent): void {
+    if (event.type === 'phase') this.#notePhase(event.phase)
+    if (event.type === 'result') this.#write(() => updateRun(event.run, { result: event.result }))
+  }
+
+  /** A due checkpoint: makes and stores it, and with it the curve. Rejects where there is no room. */
+  async save(runId: string, take: () => Promise<Checkpoint>): Promise<void> {
+    const checkpoint = await take()
+    await saveCheckpoint(checkpoint)
+    this.#hasCheckpoint = true
+    this.#write(() => updateRun(runId, { curve: checkpoint.state.curve }))
+    await this.#writes
+  }
+
+  /** Resolves when everything noted is stored. */
+  settled(): Promise<void> {
+    return this.#writes
+  }
+
+  #notePhase(phase: RacePhase): void {
+    // A race that failed behind a checkpoint (a lost device, a closed tab) can go on from there, so it is not given up.
+    const kept = phase === 'failed' && this.#hasCheckpoint ? 'paused' : phase
+    if (kept === this.#stored) return
+    this.#stored = kept
+    this.#write(() => updateRace(this.#raceId, { phase: kept }))
+  }
+
+  #write(write: () => Promise<unknown>): void {
+    this.#writes = this.#writes.then(write).then(
+      () => undefined,
+      (error: unknown) => this.#report({ type: 'problem', ...describeError(error) })
+    )
+  }
+}
+
+/** The best tensors as a point to go on from, where the last checkpoint is damaged: the optimiser begins anew there. */
+function withFreshMoments(best: Checkpoint): Checkpoint {
+  const tensors = { ...best.tensors }
+  for (const [name, { shape, data }] of Object.entries(best.tensors)) {
+    for (const moment of ['first', 'second'] as const) tensors[momentName(moment, name)] = { shape, data: new Float32Array(data.length) }
+  }
+  return { ...best, kind: 'last', tensors }
+}

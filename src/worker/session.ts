@@ -1,0 +1,241 @@
+// The engine's calls as the worker answers them: one device, one base model, one task and at most one race at a time.
+import { MemoryMeter } from '../engine/device/memory'
+import type { DeviceReport } from '../engine/device/report'
+import { startDevice } from '../engine/device/start'
+import { UserError } from '../engine/errors'
+import { adaptationOf } from '../engine/methods/combine'
+import type { Adaptation, NamedTensors } from '../engine/methods/method'
+import { getMethod, optionsOf } from '../engine/methods/registry'
+import { Race } from '../engine/training/race'
+import type { Recipe } from '../engine/training/recipe'
+import { loadCheckpoint } from '../storage/checkpoints'
+import { withRaceLock } from '../storage/locks'
+import { getRace } from '../storage/races'
+import type { StoredTensors } from '../storage/records'
+import { getRun } from '../storage/runs'
+import { createRaceData } from '../tasks/raceData'
+import * as tf from '@tensorflow/tfjs'
+import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
+import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
+import { answerText, continueText } from './answers'
+import { DeviceQueue } from './deviceQueue'
+import { loadModel, type LoadedModel } from './models'
+import type {
+  Answer,
+  BackendName,
+  EngineApi,
+  GenerateRequest,
+  ModelReport,
+  ModelSource,
+  Progress,
+  RaceCommand,
+  RaceEvent,
+  RaceRequest,
+  RunRequest,
+  TaskReport,
+  TaskSource
+} from './protocol'
+import { RaceKeeper } from './raceKeeper'
+import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
+
+/** What a run id answers with: its recipe and its best tensors in host memory. */
+interface OpenedRun {
+  recipe: Recipe
+  tensors: StoredTensors
+}
+
+const BASE = 'base'
+
+const sameSource = (a: ModelSource | TaskSource, b: ModelSource | TaskSource): boolean => JSON.stringify(a) === JSON.stringify(b)
+
+export class EngineSession implements EngineApi {
+  #siteRoot = ''
+  #device: DeviceReport | undefined
+  #memory: MemoryMeter | undefined
+  #model: LoadedModel | undefined
+  #task: LoadedTask | undefined
+  #generalTexts: string[] | undefined
+  /** Of the model that is loaded; measured once, by the first race on it. */
+  #forgettingBefore: number | undefined
+  #race: { race: Race; recipes: Map<string, Recipe> } | undefined
+  #isRacing = false
+  #opened = new Map<string, OpenedRun>()
+  #queue = new DeviceQueue()
+  #generation = new AbortController()
+
+  async start({ prefer, siteRoot }: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport> {
+    this.#siteRoot = siteRoot
+    this.#device ??= await startDevice({ prefer, wasm: { plain: plainWasm, simd: simdWasm } })
+    this.#memory ??= new MemoryMeter()
+    return this.#device
+  }
+
+  async loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport> {
+    return (await this.#useModel(source, onProgress)).report
+  }
+
+  async loadTask(source: TaskSource): Promise<TaskReport> {
+    this.#requireDevice()
+    return (await loadTask(source, this.#siteRoot)).report
+  }
+
+  async trainableParameters(source: ModelSource, runs: RunRequest[]): Promise<Record<string, number>> {
+    const { decoder } = await this.#useModel(source)
+    const shapes = Object.fromEntries(decoder.weightNames.map((name) => [name, decoder.weight(name).shape]))
+    const count = ({ parts }: Recipe): number =>
+      parts.reduce((sum, part) => {
+        const method = getMethod(part.method)
+        return sum + method.trainableParameters(decoder.config, shapes, optionsOf(method, part.options))
+      }, 0)
+    return Object.fromEntries(runs.map(({ id, recipe }) => [id, count(recipe)]))
+  }
+
+  async race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
+    if (this.#isRacing) throw new UserError('A race is going on already.', 'Stop it first, or wait until it is done.')
+    this.#isRacing = true
+    try {
+      await withRaceLock(request.id, () => this.#runRace(request, onEvent))
+    } finally {
+      this.#isRacing = false
+      this.#queue.release()
+    }
+  }
+
+  command(command: RaceCommand): Promise<void> {
+    this.#race?.race.command(command)
+    return Promise.resolve()
+  }
+
+  async openRun(runId: string): Promise<void> {
+    const run = await getRun(runId)
+    const race = run && (await getRace(run.raceId))
+    if (!run || !race) throw new UserError('This run is no longer in the library.', 'It was deleted, perhaps in another tab.')
+    await this.#useModel(race.request.model)
+    await this.#useTask(race.request.task)
+    const { recipe } = run.request
+    const checkpoint = await loadCheckpoint(runId, 'best')
+    const trains = recipe.parts.some(({ method }) => getMethod(method).trains)
+    if (trains && !checkpoint)
+      throw new UserError(`${run.name} has no stored weights.`, 'It was stopped before its first validation; start it again.')
+    this.#opened.set(runId, { recipe, tensors: checkpoint?.tensors ?? {} })
+  }
+
+  async answer(text: string, runs: string[]): Promise<Answer[]> {
+    const { model, task } = this.#requireModelAndTask()
+    const answers: Answer[] = []
+    for (const run of runs) {
+      answers.push(
+        await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task.data.task, run, text, adaptation)))
+      )
+    }
+    return answers
+  }
+
+  async generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }> {
+    const { model, task } = this.#requireModelAndTask()
+    this.#generation = new AbortController()
+    const { signal } = this.#generation
+    return this.#queue.run(() =>
+      this.#withAdaptation(request.run, (adaptation) => continueText(model, task.data.task, request, adaptation, signal, onText))
+    )
+  }
+
+  cancelGeneration(): Promise<void> {
+    this.#generation.abort()
+    return Promise.resolve()
+  }
+
+  async #runRace(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
+    onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the task' })
+    const { keeper, checkpoints } = await RaceKeeper.open(request, onEvent)
+    const listener = (event: RaceEvent): void => {
+      keeper.note(event)
+      onEvent(event)
+      if (event.type === 'phase' && event.phase === 'paused') this.#queue.release()
+      else if (event.type === 'phase') this.#queue.hold()
+    }
+    try {
+      const model = await this.#useModel(request.model)
+      const { data: task } = await this.#useTask(request.task)
+      this.#generalTexts ??= await loadGeneralTexts(this.#siteRoot)
+      const recipes = request.runs.map(({ recipe }) => recipe)
+      const data = createRaceData(task, model.tokenizer, model.decoder.config, recipes, this.#generalTexts)
+      this.#race?.race.dispose()
+      this.#race = undefined
+      const race = await Race.create({
+        decoder: model.decoder,
+        data,
+        runs: request.runs,
+        settings: request.settings,
+        listener,
+        checkpoints,
+        onCheckpoint: (run, _kind, take) => keeper.save(run, take),
+        between: () => this.#queue.drain(),
+        memory: this.#memory,
+        forgettingBefore: this.#forgettingBefore
+      })
+      this.#race = { race, recipes: new Map(request.runs.map(({ id, recipe }) => [id, recipe])) }
+      await race.run()
+      this.#forgettingBefore = race.forgettingBefore
+    } catch (error) {
+      keeper.note({ type: 'phase', phase: 'failed', detail: '' })
+      throw error
+    } finally {
+      await keeper.settled()
+    }
+  }
+
+  /** Calls `use` with a run's best tensors on the device, for as long as it takes. */
+  async #withAdaptation<T>(run: string, use: (adaptation: Adaptation) => Promise<T>): Promise<T> {
+    if (run === BASE) return use({})
+    const { recipe, tensors } = this.#bestOf(run)
+    const { decoder } = this.#requireModelAndTask().model
+    const parameters: NamedTensors = {}
+    for (const [name, { shape, data }] of Object.entries(tensors)) parameters[name] = tf.tensor(data, shape, 'float32')
+    try {
+      return await use(adaptationOf(recipe.parts, parameters, decoder.config))
+    } finally {
+      tf.dispose(parameters)
+    }
+  }
+
+  #bestOf(run: string): OpenedRun {
+    const racing = this.#race?.recipes.get(run)
+    const live = racing && this.#race?.race.bestTensors(run)
+    if (racing && live) return { recipe: racing, tensors: live }
+    const opened = this.#opened.get(run)
+    if (!opened) throw new UserError('This run is not loaded.', 'Open it from the library.')
+    return opened
+  }
+
+  async #useModel(source: ModelSource, onProgress: (progress: Progress) => void = () => undefined): Promise<LoadedModel> {
+    const device = this.#requireDevice()
+    if (this.#model && sameSource(this.#model.report.source, source)) return this.#model
+    if (this.#race && this.#isRacing)
+      throw new UserError('A race is using the loaded model.', 'Stop the race before choosing another model.')
+    const loaded = await loadModel(source, this.#siteRoot, device, onProgress)
+    this.#race?.race.dispose()
+    this.#race = undefined
+    this.#opened.clear()
+    this.#forgettingBefore = undefined
+    this.#model?.decoder.dispose()
+    this.#model = loaded
+    return loaded
+  }
+
+  async #useTask(source: TaskSource): Promise<LoadedTask> {
+    if (this.#task && sameSource(this.#task.report.source, source)) return this.#task
+    this.#task = await loadTask(source, this.#siteRoot)
+    return this.#task
+  }
+
+  #requireDevice(): DeviceReport {
+    if (!this.#device) throw new UserError('The engine was not started.', 'Reload the page.')
+    return this.#device
+  }
+
+  #requireModelAndTask(): { model: LoadedModel; task: LoadedTask } {
+    if (!this.#model || !this.#task) throw new UserError('No tuned model is loaded.', 'Start a race, or open a run from the library.')
+    return { model: this.#model, task: this.#task }
+  }
+}

@@ -62,11 +62,11 @@ export async function expectSame(
   const ours = tf.tidy(() => masked(fused(...inputs)))
   const got = tf.grads((...xs: tf.Tensor[]) => masked(fused(...xs)))(inputs, dy)
   expect(tf.memory().numTensors - before, 'tensors left').toBe(1 + inputs.length)
+  expect((await device.popErrorScope())?.message).toBeUndefined()
+  expect(webGpuFault()).toBeUndefined()
   expect(await difference(ours, y), 'result').toBeLessThan(tolerance)
   for (let at = 0; at < inputs.length; at++) {
     expect(await difference(got[at] as tf.Tensor, wanted[at] as tf.Tensor), `gradient of input ${at}`).toBeLessThan(tolerance)
   }
   tf.dispose([ours, got, y, dy, wanted])
-  expect((await device.popErrorScope())?.message).toBeUndefined()
-  expect(webGpuFault()).toBeUndefined()
 }

@@ -1,5 +1,7 @@
 // Causal self-attention with lengths, grouped heads, a key-value prefix and a local window.
 import * as tf from '@tensorflow/tfjs'
+import { attentionFused } from './webgpu/attention'
+import { isWebGpu } from './webgpu/run'
 
 export interface AttentionInputs {
   /** `[batch * queryTime, heads * headSize]` float32, already rotated. */
@@ -33,7 +35,7 @@ const HIDDEN_SCORE = -1e9
  * Rows whose query stands at or beyond the row's length are padding: finite, without meaning.
  */
 export function attention(inputs: AttentionInputs): tf.Tensor2D {
-  return attentionComposed(inputs)
+  return isWebGpu() ? attentionFused(inputs) : attentionComposed(inputs)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */

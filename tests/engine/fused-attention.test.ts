@@ -1,0 +1,126 @@
+// Fused attention against its composed form over many shapes, and against finite differences.
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, expect, test } from 'vitest'
+import { attentionComposed, type AttentionInputs } from '../../src/engine/kernels/attention'
+import { attentionFused } from '../../src/engine/kernels/webgpu/attention'
+import { runner } from '../../src/engine/kernels/webgpu/run'
+import { expectSame, normal, startFused, stream } from './fusedHarness'
+
+beforeAll(startFused)
+
+type Shape = Omit<AttentionInputs, 'query' | 'key' | 'value' | 'prefix' | 'lengths'>
+
+const plain = { batch: 2, queryTime: 7, keyTime: 7, heads: 4, keyValueHeads: 4, headSize: 8, scale: 0.35 }
+
+const CASES: { name: string; shape: Shape; lengths: number[]; prefix?: number }[] = [
+  { name: 'right-padded rows', shape: plain, lengths: [7, 4] },
+  { name: 'grouped heads', shape: { ...plain, keyValueHeads: 2 }, lengths: [5, 7] },
+  { name: 'an odd head size', shape: { ...plain, headSize: 6, heads: 2, keyValueHeads: 1 }, lengths: [7, 6] },
+  { name: 'a window', shape: { ...plain, window: 3 }, lengths: [7, 5] },
+  { name: 'a prefix', shape: { ...plain, heads: 2, keyValueHeads: 2 }, lengths: [7, 3], prefix: 5 },
+  { name: 'a prefix, grouped heads and a window', shape: { ...plain, keyValueHeads: 2, window: 2 }, lengths: [6, 7], prefix: 3 },
+  { name: 'one new token against a cache', shape: { ...plain, queryTime: 1, keyTime: 9 }, lengths: [9, 9] },
+  { name: 'new tokens in a longer cache', shape: { ...plain, queryTime: 2, queryOffset: 4, keyTime: 16 }, lengths: [6, 6], prefix: 2 },
+  { name: 'more keys than a workgroup has threads', shape: { ...plain, batch: 1, queryTime: 70, keyTime: 70, headSize: 32 }, lengths: [70] }
+]
+
+function example(
+  { batch, queryTime, keyTime, heads, keyValueHeads, headSize }: Shape,
+  prefix: number | undefined,
+  seed: number
+): tf.Tensor2D[] {
+  const next = stream(seed)
+  const width = keyValueHeads * headSize
+  const tensors = [
+    normal([batch * queryTime, heads * headSize], next),
+    normal([batch * keyTime, width], next),
+    normal([batch * keyTime, width], next)
+  ]
+  if (prefix) tensors.push(normal([prefix, width], next), normal([prefix, width], next))
+  return tensors as tf.Tensor2D[]
+}
+
+const call =
+  (form: typeof attentionFused, shape: Shape, lengths: Int32Array) =>
+  (...[query, key, value, prefixKey, prefixValue]: tf.Tensor[]): tf.Tensor =>
+    form({
+      ...shape,
+      lengths,
+      query: query as tf.Tensor2D,
+      key: key as tf.Tensor2D,
+      value: value as tf.Tensor2D,
+      prefix: prefixKey && { key: prefixKey as tf.Tensor2D, value: prefixValue as tf.Tensor2D }
+    })
+
+/** One for the rows whose query is a real token. */
+function realRows({ batch, queryTime, keyTime, queryOffset = keyTime - queryTime }: Shape, lengths: number[]): tf.Tensor2D {
+  const real = lengths.flatMap((length) => Array.from({ length: queryTime }, (_, i) => (queryOffset + i < length ? 1 : 0)))
+  return tf.tensor2d(real, [batch * queryTime, 1])
+}
+
+for (const { name, shape, lengths, prefix } of CASES) {
+  test(name, async () => {
+    const tensors = example(shape, prefix, 11)
+    const mask = realRows(shape, lengths)
+    const real = Int32Array.from(lengths)
+    await expectSame(call(attentionFused, shape, real), call(attentionComposed, shape, real), tensors, { mask })
+    tf.dispose([...tensors, mask])
+  })
+}
+
+test('shapes drawn at random', async () => {
+  const next = stream(2024)
+  const draw = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1))
+  for (let round = 0; round < 8; round++) {
+    const keyValueHeads = draw(1, 3)
+    const time = draw(1, 40)
+    const shape = {
+      batch: draw(1, 3),
+      queryTime: time,
+      keyTime: time,
+      keyValueHeads,
+      heads: keyValueHeads * draw(1, 3),
+      headSize: [4, 8, 10][draw(0, 2)]!,
+      scale: 0.3,
+      window: next() < 0.5 ? draw(1, time) : undefined
+    }
+    const lengths = Array.from({ length: shape.batch }, () => draw(1, time))
+    const tensors = example(shape, next() < 0.5 ? draw(1, 9) : undefined, round)
+    const mask = realRows(shape, lengths)
+    const real = Int32Array.from(lengths)
+    await expectSame(call(attentionFused, shape, real), call(attentionComposed, shape, real), tensors, { mask })
+    tf.dispose([...tensors, mask])
+  }
+})
+
+test('the gradients equal finite differences', async () => {
+  const shape: Shape = { batch: 1, queryTime: 4, keyTime: 4, heads: 2, keyValueHeads: 1, headSize: 4, scale: 0.5 }
+  const tensors = example(shape, 2, 5)
+  const weights = normal([4, 8], stream(6))
+  const loss = (...inputs: tf.Tensor[]): tf.Tensor => tf.sum(tf.mul(call(attentionFused, shape, Int32Array.of(4))(...inputs), weights))
+  const gradients = tf.grads(loss)(tensors)
+  const step = 1e-2
+  for (const [which, tensor] of tensors.entries()) {
+    const slopes = await gradients[which]!.data()
+    for (const at of [0, tensor.size - 1]) {
+      const nudge = tf.tensor(
+        Float32Array.from({ length: tensor.size }, (_, i) => (i === at ? step : 0)),
+        tensor.shape
+      )
+      const moved = (by: tf.Tensor): tf.Tensor[] => tensors.map((other, i) => (i === which ? by : other))
+      const slope = tf.tidy(() => tf.div(tf.sub(loss(...moved(tf.add(tensor, nudge))), loss(...moved(tf.sub(tensor, nudge)))), 2 * step))
+      expect((await slope.data())[0], `input ${which} at ${at}`).toBeCloseTo(slopes[at] as number, 3)
+      tf.dispose([nudge, slope])
+    }
+  }
+  tf.dispose([...tensors, weights, gradients])
+})
+
+test('it takes one dispatch forward and two back, whatever is differentiated', () => {
+  const tensors = example(plain, undefined, 1)
+  const run = runner()
+  const before = run.dispatches
+  const gradients = tf.grads(call(attentionFused, plain, Int32Array.of(7, 7)))(tensors)
+  expect(run.dispatches - before).toBe(3)
+  tf.dispose([...tensors, gradients])
+})

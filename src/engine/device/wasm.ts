@@ -1,6 +1,7 @@
 // The WebAssembly fallback: where the binaries are, and what to say about it.
 import * as tf from '@tensorflow/tfjs'
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm'
+import { installWasmKernels } from '../kernels/wasm/install'
 import type { DeviceReport } from './report'
 
 /** Addresses of the binaries, given by whoever bundles or serves them. */
@@ -20,6 +21,7 @@ export async function startWasm(addresses: WasmAddresses): Promise<DeviceReport>
       'tfjs-backend-wasm-threaded-simd.wasm': addresses.simd
     })
   }
+  installWasmKernels()
   if (!(await tf.setBackend('wasm'))) throw new Error('WebAssembly did not start.')
   await tf.ready()
   const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')

@@ -30,14 +30,14 @@ async function trajectory(
   const steps = expected[which].losses.length
   const options = { decoder, recipe: recipeFor(expected), budget: { kind: 'steps', steps } as const, encode: () => [], labelWords: [] }
   const trainer = await Trainer.create(options)
-  if (initial) trainer.restore({ state: (await trainer.snapshot('last')).state, tensors: initial(expected) })
+  if (initial) trainer.restore({ state: trainer.state, tensors: initial(expected) })
   const batch = toBatch(expected.batch, which === 'prompt' ? expected.prompt.labels : 'labels')
   const losses: number[] = []
   for (let i = 0; i < steps; i++) {
     const record = await trainer.step(batch)
     losses.push(record === 'diverged' ? Number.NaN : record.loss)
   }
-  const { tensors } = await trainer.snapshot('best')
+  const tensors = await trainer.tensors('best')
   trainer.dispose()
   decoder.dispose()
   return { losses, tensors, expected }

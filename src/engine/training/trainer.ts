@@ -74,11 +74,11 @@ export class Trainer {
       for (const [part, { method: id, options: values }] of recipe.parts.entries()) {
         const method = getMethod(id)
         const parameters = await method.initialParameters(context, optionsOf(method, values))
+        const twice = trained.find(({ name }) => Object.hasOwn(parameters, name))?.name
         for (const [name, parameter] of Object.entries(parameters)) {
-          const twice = trained.some((other) => other.name === name)
           trained.push({ name, part, parameter, firstMoment: tf.zerosLike(parameter), secondMoment: tf.zerosLike(parameter) })
-          if (twice) throw new UserError(`Two parts of the recipe train "${name}".`, 'Take one of these methods out of the recipe.')
         }
+        if (twice) throw new UserError(`Two parts of the recipe train "${twice}".`, 'Take one of these methods out of the recipe.')
       }
     } catch (error) {
       disposeAll(trained)
@@ -149,9 +149,13 @@ export class Trainer {
     }
   }
 
-  /** Values for a checkpoint: the trained tensors, and for `last` the optimiser's moments. Await it before the next step. */
-  async snapshot(kind: CheckpointKind): Promise<{ state: TrainerState; tensors: StoredTensors }> {
-    const state = { step: this.#stepsDone, accounts: this.#accounts.state, random: this.#random.state }
+  /** Everything beside the tensors that a restored trainer needs. */
+  get state(): TrainerState {
+    return { step: this.#stepsDone, accounts: this.#accounts.state, random: this.#random.state }
+  }
+
+  /** Copies of the trained tensors, and for `last` of the optimiser's moments too. Await them before the next step. */
+  async tensors(kind: CheckpointKind): Promise<StoredTensors> {
     const named = this.#trained.flatMap(({ name, parameter, firstMoment, secondMoment }): [string, tf.Tensor][] => {
       const trained: [string, tf.Tensor] = [name, parameter]
       return kind === 'best' ? [trained] : [trained, [momentName('first', name), firstMoment], [momentName('second', name), secondMoment]]
@@ -159,10 +163,10 @@ export class Trainer {
     // Copies, because a backend may keep the array that it hands out.
     const values = await Promise.all(named.map(async ([, tensor]) => (await tensor.data()).slice() as Float32Array))
     assertDeviceHealthy()
-    return { state, tensors: Object.fromEntries(named.map(([name, { shape }], i) => [name, { shape, data: values[i]! }])) }
+    return Object.fromEntries(named.map(([name, { shape }], i) => [name, { shape, data: values[i]! }]))
   }
 
-  /** Goes on from a snapshot of kind `last`. Throws a `UserError` where it belongs to another recipe; then nothing has changed. */
+  /** Goes on bit for bit from another trainer's `state` and its tensors of kind `last`. Throws a `UserError` where it belongs to another recipe; then nothing has changed. */
   restore({ state, tensors }: { state: TrainerState; tensors: StoredTensors }): void {
     const find = (name: string, shape: readonly number[]): { shape: number[]; data: Float32Array } => {
       const stored = tensors[name]

@@ -1,0 +1,203 @@
+// One run of a race: its trainer, its place in the data, its curve, and the best tensors so far.
+import type { MemoryMeter } from '../device/memory'
+import type { Evaluation } from '../evaluation/evaluate'
+import { safetensorsLength } from '../formats/safetensors'
+import { getMethod } from '../methods/registry'
+import type { Adaptation } from '../methods/method'
+import type { Decoder } from '../model/decoder'
+import type { Checkpoint, CheckpointKind, CheckpointState, StoredTensors } from './checkpoint'
+import type { BatchSequence, RaceData } from './data'
+import type { RunOutlook } from './eta'
+import type { RunRequest } from './events'
+import type { RaceSettings, Recipe } from './recipe'
+import type { Cost, Curve, StepRecord, StopReason } from './records'
+import { Trainer } from './trainer'
+
+export interface StoredCheckpoints {
+  best?: Checkpoint
+  last?: Checkpoint
+}
+
+export interface RunOptions {
+  decoder: Decoder
+  data: RaceData
+  settings: RaceSettings
+  memory?: MemoryMeter
+}
+
+export class RaceRun {
+  /** Set where the run takes no more steps. */
+  stopReason: StopReason | undefined
+  /** Of its evaluations; undefined before the first. */
+  millisecondsPerWork: number | undefined
+  #best: CheckpointState['best'] = { step: 0, loss: Infinity, validationsWithoutGain: 0 }
+  #bestTensors: StoredTensors = {}
+  #batches: BatchSequence
+  #curve: Curve = { steps: [], validation: [] }
+
+  private constructor(
+    readonly request: RunRequest,
+    readonly trainer: Trainer,
+    batches: BatchSequence
+  ) {
+    this.#batches = batches
+  }
+
+  /** A new run, or the stored one where its `last` checkpoint is given. Throws a `UserError` where options or checkpoint do not fit. */
+  static async create(
+    request: RunRequest,
+    { decoder, data, settings, memory }: RunOptions,
+    stored: StoredCheckpoints = {}
+  ): Promise<RaceRun> {
+    const { recipe } = request
+    const { encode, labelWords } = data
+    const trainer = await Trainer.create({ decoder, recipe, budget: settings.budget, encode, labelWords, memory })
+    try {
+      const run = new RaceRun(request, trainer, data.trainingBatches(recipe.batchSize, recipe.seed))
+      if (stored.last) await run.#restore(stored.last, stored.best, data)
+      return run
+    } catch (error) {
+      trainer.dispose()
+      throw error
+    }
+  }
+
+  get id(): string {
+    return this.request.id
+  }
+
+  get recipe(): Recipe {
+    return this.request.recipe
+  }
+
+  /** False for the hand-written prompt, which is evaluated as it is. */
+  get trains(): boolean {
+    return this.recipe.parts.some(({ method }) => getMethod(method).trains)
+  }
+
+  get stepsDone(): number {
+    return this.trainer.stepsDone
+  }
+
+  get curve(): Curve {
+    return this.#curve
+  }
+
+  get best(): Readonly<CheckpointState['best']> {
+    return this.#best
+  }
+
+  /** Trained tensors at the lowest validation loss, in host memory. */
+  get bestTensors(): StoredTensors {
+    return this.#bestTensors
+  }
+
+  get budgetIsUsedUp(): boolean {
+    return !this.trains || this.trainer.progress >= 1
+  }
+
+  adaptation(): Adaptation {
+    return this.trainer.adaptation()
+  }
+
+  /** One update on the next batch. A run that diverges keeps the tensors from before. */
+  async step(): Promise<StepRecord | 'diverged'> {
+    const record = await this.trainer.step(this.#batches.next())
+    if (record !== 'diverged') this.#curve.steps.push(record)
+    return record
+  }
+
+  /** Whether a validation is due at this step and was not made yet: before the first step, every so many, and when the budget is used up. */
+  needsValidation(every: number): boolean {
+    const due = this.stepsDone % every === 0 || this.budgetIsUsedUp
+    return due && this.#curve.validation.at(-1)?.step !== this.stepsDone
+  }
+
+  /** Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept. */
+  async addValidation({ loss, metrics }: Evaluation): Promise<boolean> {
+    const step = this.stepsDone
+    const { accounts } = this.trainer
+    this.#curve.validation.push({ step, seconds: accounts.seconds, loss, accuracy: metrics.accuracy, f1Macro: metrics.macro.f1 })
+    // After a reload the best may lie ahead of where the run goes on; when it is reached again it is a gain again.
+    const gained = loss < this.#best.loss || step === this.#best.step
+    if (gained) {
+      this.#bestTensors = await this.trainer.tensors('best')
+      this.#best = { step, loss, validationsWithoutGain: 0 }
+    } else {
+      this.#best.validationsWithoutGain++
+    }
+    return gained
+  }
+
+  /** What is stored: `last` to go on from, `best` to answer with. Await it before the next step. */
+  async checkpoint(kind: CheckpointKind): Promise<Checkpoint> {
+    const state: CheckpointState = {
+      ...this.trainer.state,
+      ...this.#batches.state,
+      best: { ...this.#best },
+      curve: { steps: [...this.#curve.steps], validation: [...this.#curve.validation] },
+      stopReason: this.stopReason
+    }
+    return { runId: this.id, kind, state, tensors: kind === 'best' ? this.#bestTensors : await this.trainer.tensors('last') }
+  }
+
+  get cost(): Cost {
+    const { trainer } = this
+    const { trainMilliseconds, compileMilliseconds, evaluationMilliseconds, tokens, peakBytes } = trainer.accounts.state
+    return {
+      seconds: trainMilliseconds / 1000,
+      compileSeconds: compileMilliseconds / 1000,
+      evaluationSeconds: evaluationMilliseconds / 1000,
+      steps: this.stepsDone,
+      tokens,
+      trainableParameters: trainer.trainableParameters,
+      adapterBytes: this.trains ? safetensorsLength(trainer.shapes) : 0,
+      peakBytes
+    }
+  }
+
+  /** What this run still has to do, given the milliseconds of one validation and of all that follows the last step. */
+  outlook({ budget, evaluateEvery }: RaceSettings, validationMilliseconds: number, closingMilliseconds: number): RunOutlook {
+    const { accounts } = this.trainer
+    const average = this.stepsDone > 0 ? (1000 * accounts.seconds) / this.stepsDone : undefined
+    const left: RunOutlook['left'] =
+      this.stopReason !== undefined
+        ? { kind: 'steps', steps: 0 }
+        : budget.kind === 'steps'
+          ? { kind: 'steps', steps: budget.steps - this.stepsDone }
+          : { kind: 'seconds', seconds: budget.seconds - accounts.seconds }
+    return {
+      stepMilliseconds: accounts.typicalMilliseconds ?? average,
+      stepsDone: this.stepsDone,
+      left,
+      evaluateEvery,
+      validationMilliseconds,
+      closingMilliseconds
+    }
+  }
+
+  dispose(): void {
+    this.trainer.dispose()
+  }
+
+  async #restore(last: Checkpoint, best: Checkpoint | undefined, data: RaceData): Promise<void> {
+    const { state } = last
+    const initial = state.best.step === 0 ? await this.trainer.tensors('best') : undefined
+    this.trainer.restore({ state, tensors: last.tensors })
+    this.#batches = data.trainingBatches(this.recipe.batchSize, state)
+    this.#curve = { steps: [...state.curve.steps], validation: [...state.curve.validation] }
+    this.stopReason = state.stopReason
+    if (best && best.state.best.step >= state.best.step) {
+      const { step, loss } = best.state.best
+      this.#best = { step, loss, validationsWithoutGain: state.best.validationsWithoutGain }
+      this.#bestTensors = best.tensors
+    } else if (initial) {
+      this.#best = { ...state.best }
+      this.#bestTensors = initial
+    } else {
+      // The best tensors are lost: the best of what is left are those to go on from.
+      this.#best = { step: this.stepsDone, loss: Infinity, validationsWithoutGain: 0 }
+      this.#bestTensors = await this.trainer.tensors('best')
+    }
+  }
+}

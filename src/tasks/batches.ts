@@ -2,6 +2,7 @@
 import { UserError } from '../engine/errors'
 import type { Batch } from '../engine/model/batch'
 import { Random, type RandomState } from '../engine/random'
+import type { BatchSequenceState } from '../engine/training/data'
 
 /** Token ids of one row: what is read, and what should be answered. Each has at least one token. */
 export interface TokenRow {
@@ -65,16 +66,6 @@ export function lossBatches(rows: readonly TokenRow[], options: { batchSize: num
   )
 }
 
-/** Where a `BatchOrder` stands; part of every checkpoint. */
-export interface BatchOrderState {
-  /** 0 for the first pass over the examples. */
-  epoch: number
-  /** Examples of this epoch's order that are used up. */
-  position: number
-  /** The generator at the epoch's start, from which its order is made again. */
-  epochRandom: RandomState
-}
-
 /**
  * The order of the training examples, the same for the same seed. Each epoch is a new shuffle, dealt out in full batches; the rest of it,
  * less than a batch, is left out, and is other examples the next time. So no batch mixes epochs or is smaller than the others, and shapes
@@ -92,7 +83,7 @@ export class BatchOrder {
   constructor(
     readonly examples: number,
     batchSize: number,
-    seedOrState: number | BatchOrderState
+    seedOrState: number | BatchSequenceState
   ) {
     const state = typeof seedOrState === 'number' ? undefined : seedOrState
     if (examples < 1 || (state && state.position > examples)) {
@@ -110,7 +101,7 @@ export class BatchOrder {
     if (state) [this.#epoch, this.#position] = [state.epoch, state.position]
   }
 
-  get state(): BatchOrderState {
+  get state(): BatchSequenceState {
     return { epoch: this.#epoch, position: this.#position, epochRandom: this.#epochRandom }
   }
 

@@ -2,8 +2,6 @@
 import type { ScoringBatch } from '../engine/evaluation/scoring'
 import { createBatch, groupByLength, type TokenRow } from './batches'
 
-export { addScores, emptyScores, labelProbabilities, scoresLoss, type ScoringBatch } from '../engine/evaluation/scoring'
-
 interface CandidateRow extends TokenRow {
   example: number
   labels: number[]

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { UserError } from '../../src/engine/errors'
+import { addScores, emptyScores, labelProbabilities, scoresLoss } from '../../src/engine/evaluation/scoring'
 import { createTokenizer } from '../../src/engine/tokenizer/tokenizer'
 import { BatchOrder, createBatch, groupByLength, lossBatches, type TokenRow } from '../../src/tasks/batches'
 import { encodeContinuation, encodeExample, encodeExamples, encodeLabelWords, encodePrompt, encodeText } from '../../src/tasks/encode'
-import { addScores, emptyScores, labelProbabilities, scoresLoss, scoringBatches } from '../../src/tasks/scoring'
+import { scoringBatches } from '../../src/tasks/scoring'
 import type { ClassificationTask, GenerationTask } from '../../src/tasks/task'
 
 const json = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'))

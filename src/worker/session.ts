@@ -14,6 +14,7 @@ import { getRace } from '../storage/races'
 import type { StoredTensors } from '../storage/records'
 import { getRun } from '../storage/runs'
 import { createRaceData } from '../tasks/raceData'
+import type { Task } from '../tasks/task'
 import * as tf from '@tensorflow/tfjs'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
@@ -38,13 +39,16 @@ import type {
 import { RaceKeeper } from './raceKeeper'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
 
-/** What a run id answers with: its recipe and its best tensors in host memory. */
+/** What a run id answers with: the task that it learnt, its recipe and its best tensors in host memory. */
 interface OpenedRun {
+  task: Task
   recipe: Recipe
   tensors: StoredTensors
 }
 
 const BASE = 'base'
+
+const trains = ({ parts }: Recipe): boolean => parts.some(({ method }) => getMethod(method).trains)
 
 const sameSource = (a: ModelSource | TaskSource, b: ModelSource | TaskSource): boolean => JSON.stringify(a) === JSON.stringify(b)
 
@@ -53,11 +57,12 @@ export class EngineSession implements EngineApi {
   #device: DeviceReport | undefined
   #memory: MemoryMeter | undefined
   #model: LoadedModel | undefined
+  #loading: Promise<unknown> = Promise.resolve()
   #task: LoadedTask | undefined
   #generalTexts: string[] | undefined
   /** Of the model that is loaded; measured once, by the first race on it. */
   #forgettingBefore: number | undefined
-  #race: { race: Race; recipes: Map<string, Recipe> } | undefined
+  #race: { race: Race; task: Task; recipes: Map<string, Recipe> } | undefined
   #isRacing = false
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
@@ -76,7 +81,7 @@ export class EngineSession implements EngineApi {
 
   async loadTask(source: TaskSource): Promise<TaskReport> {
     this.#requireDevice()
-    return (await loadTask(source, this.#siteRoot)).report
+    return (await this.#useTask(source)).report
   }
 
   async trainableParameters(source: ModelSource, runs: RunRequest[]): Promise<Record<string, number>> {
@@ -111,32 +116,32 @@ export class EngineSession implements EngineApi {
     const race = run && (await getRace(run.raceId))
     if (!run || !race) throw new UserError('This run is no longer in the library.', 'It was deleted, perhaps in another tab.')
     await this.#useModel(race.request.model)
-    await this.#useTask(race.request.task)
+    const { data } = await this.#useTask(race.request.task)
     const { recipe } = run.request
     const checkpoint = await loadCheckpoint(runId, 'best')
-    const trains = recipe.parts.some(({ method }) => getMethod(method).trains)
-    if (trains && !checkpoint)
+    if (trains(recipe) && !checkpoint)
       throw new UserError(`${run.name} has no stored weights.`, 'It was stopped before its first validation; start it again.')
-    this.#opened.set(runId, { recipe, tensors: checkpoint?.tensors ?? {} })
+    this.#opened.set(runId, { task: data.task, recipe, tensors: checkpoint?.tensors ?? {} })
   }
 
   async answer(text: string, runs: string[]): Promise<Answer[]> {
-    const { model, task } = this.#requireModelAndTask()
+    const model = this.#requireModel()
+    const tuned = runs.find((run) => run !== BASE)
+    const task = tuned ? this.#bestOf(tuned).task : this.#requireTask()
     const answers: Answer[] = []
     for (const run of runs) {
-      answers.push(
-        await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task.data.task, run, text, adaptation)))
-      )
+      answers.push(await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))))
     }
     return answers
   }
 
   async generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }> {
-    const { model, task } = this.#requireModelAndTask()
+    const model = this.#requireModel()
+    const task = request.run === BASE ? this.#requireTask() : this.#bestOf(request.run).task
     this.#generation = new AbortController()
     const { signal } = this.#generation
     return this.#queue.run(() =>
-      this.#withAdaptation(request.run, (adaptation) => continueText(model, task.data.task, request, adaptation, signal, onText))
+      this.#withAdaptation(request.run, (adaptation) => continueText(model, task, request, adaptation, signal, onText))
     )
   }
 
@@ -174,7 +179,7 @@ export class EngineSession implements EngineApi {
         memory: this.#memory,
         forgettingBefore: this.#forgettingBefore
       })
-      this.#race = { race, recipes: new Map(request.runs.map(({ id, recipe }) => [id, recipe])) }
+      this.#race = { race, task: task.task, recipes: new Map(request.runs.map(({ id, recipe }) => [id, recipe])) }
       await race.run()
       this.#forgettingBefore = race.forgettingBefore
     } catch (error) {
@@ -189,7 +194,7 @@ export class EngineSession implements EngineApi {
   async #withAdaptation<T>(run: string, use: (adaptation: Adaptation) => Promise<T>): Promise<T> {
     if (run === BASE) return use({})
     const { recipe, tensors } = this.#bestOf(run)
-    const { decoder } = this.#requireModelAndTask().model
+    const { decoder } = this.#requireModel()
     const parameters: NamedTensors = {}
     for (const [name, { shape, data }] of Object.entries(tensors)) parameters[name] = tf.tensor(data, shape, 'float32')
     try {
@@ -200,15 +205,26 @@ export class EngineSession implements EngineApi {
   }
 
   #bestOf(run: string): OpenedRun {
-    const racing = this.#race?.recipes.get(run)
-    const live = racing && this.#race?.race.bestTensors(run)
-    if (racing && live) return { recipe: racing, tensors: live }
+    const recipe = this.#race?.recipes.get(run)
+    if (this.#race && recipe) {
+      const tensors = this.#race.race.bestTensors(run) ?? {}
+      if (trains(recipe) && Object.keys(tensors).length === 0)
+        throw new UserError('This run has not begun to learn.', 'Ask again in a moment.')
+      return { task: this.#race.task, recipe, tensors }
+    }
     const opened = this.#opened.get(run)
     if (!opened) throw new UserError('This run is not loaded.', 'Open it from the library.')
     return opened
   }
 
-  async #useModel(source: ModelSource, onProgress: (progress: Progress) => void = () => undefined): Promise<LoadedModel> {
+  /** One model after the other, so that the last one asked for is the one that stays. */
+  #useModel(source: ModelSource, onProgress: (progress: Progress) => void = () => undefined): Promise<LoadedModel> {
+    const model = this.#loading.then(() => this.#loadUnlessHeld(source, onProgress))
+    this.#loading = model.catch(() => undefined)
+    return model
+  }
+
+  async #loadUnlessHeld(source: ModelSource, onProgress: (progress: Progress) => void): Promise<LoadedModel> {
     const device = this.#requireDevice()
     if (this.#model && sameSource(this.#model.report.source, source)) return this.#model
     if (this.#race && this.#isRacing)
@@ -234,8 +250,13 @@ export class EngineSession implements EngineApi {
     return this.#device
   }
 
-  #requireModelAndTask(): { model: LoadedModel; task: LoadedTask } {
-    if (!this.#model || !this.#task) throw new UserError('No tuned model is loaded.', 'Start a race, or open a run from the library.')
-    return { model: this.#model, task: this.#task }
+  #requireModel(): LoadedModel {
+    if (!this.#model) throw new UserError('No model is loaded yet.', 'Wait until it is, or choose one.')
+    return this.#model
+  }
+
+  #requireTask(): Task {
+    if (!this.#task) throw new UserError('No task is loaded yet.', 'Wait until it is, or choose one.')
+    return this.#task.data.task
   }
 }

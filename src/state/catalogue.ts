@@ -5,6 +5,8 @@ export interface SiteModel {
   id: string
   path: string
   title: string
+  /** As the chooser has room for. */
+  shortTitle: string
   parameters: number
   /** Bytes of all its files. */
   bytes: number
@@ -25,6 +27,7 @@ export const siteModels: readonly SiteModel[] = [
     id: 'tuneground-2m',
     path: 'models/tuneground-2m',
     title: 'Tuneground 2M',
+    shortTitle: 'Tuneground 2M',
     parameters: 1_901_696,
     bytes: 4_358_583,
     summary: 'Comes with the page, quick to tune.'
@@ -33,6 +36,7 @@ export const siteModels: readonly SiteModel[] = [
     id: 'tuneground-7m',
     path: 'models/tuneground-7m',
     title: 'Tuneground 7M',
+    shortTitle: '7M, 14 MB',
     parameters: 6_917_376,
     bytes: 14_391_912,
     summary: 'Knows more; a step takes three to four times as long.'

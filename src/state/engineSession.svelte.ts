@@ -3,6 +3,9 @@ import { connectEngine, type Engine } from '../client/client'
 import { describeError } from '../engine/errors'
 import type { DeviceReport, ModelReport, ModelSource, Progress, RunRequest, TaskReport, TaskSource } from '../worker/protocol'
 
+/** Where the page's own files are, in full: the worker's address is another one. */
+const siteRoot = new URL(import.meta.env.BASE_URL, globalThis.location.href).href
+
 export interface Problem {
   message: string
   advice: string
@@ -61,7 +64,7 @@ export class EngineSession {
   /** Starts the backend, once. */
   start(): Promise<void> {
     return (this.#started ??= this.api
-      .start({ siteRoot: new URL(import.meta.env.BASE_URL, globalThis.location.href).href })
+      .start({ siteRoot })
       .then((report) => void (this.device = report))
       .catch((error: unknown) => void (this.deviceProblem = describeError(error))))
   }
@@ -74,7 +77,10 @@ export class EngineSession {
   }
 
   async loadTask(source: TaskSource): Promise<void> {
-    await this.task.load(source, () => this.api.loadTask(source))
+    await this.task.load(source, async () => {
+      await this.start()
+      return this.api.loadTask(source)
+    })
   }
 
   /** Asks how many numbers each run would train; runs are known here by their method. */

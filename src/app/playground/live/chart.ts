@@ -52,6 +52,9 @@ export class CurveChart {
     const lines = { stroke: ink, font, ticks: { show: false }, grid: { stroke: colour('var(--grid)'), width: 1 } }
     const colours = runs.map((run) => colour(runColour(run.place)))
     const letters = runs.map((run) => runLetter(run.place))
+    const grey = colour(runColour(0))
+    const onRun = colour('var(--on-run)')
+    const sheet = colour('var(--sheet)')
     const isLoss = measure !== 'validationAccuracy'
     const perRun = measure === 'trainingLoss' ? 2 : 1
 
@@ -96,9 +99,19 @@ export class CurveChart {
         setCursor: [(u) => onHover(u.cursor.left === undefined || u.cursor.left < 0 ? undefined : u.posToVal(u.cursor.left, 'x'))],
         draw: [
           (u) => {
+            const tags = runs.flatMap((_, i) => {
+              const at = lastPoint(u, (i + 1) * perRun)
+              return at
+                ? [{ ...at, letter: letters[i] as string, ground: colours[i] as string, ink: onRun, edge: colours[i] as string }]
+                : []
+            })
             const value = baseline && untrainedValue(baseline, measure)
-            if (value !== undefined) drawBaseline(u, value, colour(runColour(0)), colour('var(--sheet)'))
-            runs.forEach((_, i) => drawLetter(u, (i + 1) * perRun, letters[i] as string, colours[i] as string, colour('var(--on-run)')))
+            if (value !== undefined) {
+              drawBaseline(u, value, grey)
+              const { left, width } = u.bbox
+              tags.push({ x: left + width, y: u.valToPos(value, 'y', true), letter: runLetter(0), ground: sheet, ink: grey, edge: grey })
+            }
+            for (const tag of apart(tags)) drawTag(u, tag)
           }
         ]
       }
@@ -124,14 +137,36 @@ function joined(runs: readonly RunState[], { measure, axis }: ChartView): uPlot.
 /** A frame that holds all lines with some air, steady while there are few points. */
 function yRange(low: number | null, high: number | null, isLoss: boolean, baseline: number | undefined): [number, number] {
   const values = [low, high, baseline].filter((value): value is number => value !== undefined && value !== null && Number.isFinite(value))
-  if (values.length === 0) return isLoss ? [0, 1] : [0, 1]
+  if (values.length === 0) return [0, 1]
   const bottom = Math.min(...values)
   const top = Math.max(...values)
   const air = Math.max(0.06 * (top - bottom), 0.03)
   return isLoss ? [Math.max(0, bottom - air), top + air] : [Math.max(0, bottom - air), Math.min(1, top + air)]
 }
 
-function drawBaseline(u: uPlot, value: number, colour: string, ground: string): void {
+interface Tag {
+  x: number
+  y: number
+  letter: string
+  ground: string
+  ink: string
+  edge: string
+}
+
+const TAG_SIZE = 14
+
+/** The same tags, moved down where they would cover each other. */
+function apart(tags: readonly Tag[]): Tag[] {
+  const step = (TAG_SIZE + 3) * devicePixelRatio
+  const placed: Tag[] = []
+  for (const tag of [...tags].sort((a, b) => a.y - b.y)) {
+    const above = placed.filter((other) => Math.abs(other.x - tag.x) < step)
+    placed.push({ ...tag, y: Math.max(tag.y, ...above.map((other) => other.y + step)) })
+  }
+  return placed
+}
+
+function drawBaseline(u: uPlot, value: number, colour: string): void {
   const { ctx, bbox } = u
   const y = Math.round(u.valToPos(value, 'y', true))
   ctx.save()
@@ -143,27 +178,27 @@ function drawBaseline(u: uPlot, value: number, colour: string, ground: string): 
   ctx.lineTo(bbox.left + bbox.width, y)
   ctx.stroke()
   ctx.restore()
-  drawTag(u, bbox.left + bbox.width, y, runLetter(0), ground, colour, colour)
 }
 
-function drawLetter(u: uPlot, series: number, letter: string, colour: string, onColour: string): void {
+/** Where a line ends, in canvas pixels. */
+function lastPoint(u: uPlot, series: number): { x: number; y: number } | undefined {
   const ys = u.data[series] ?? []
   let last = ys.length - 1
   while (last >= 0 && ys[last] == null) last--
   const y = ys[last]
   const x = u.data[0][last]
-  if (y == null || x === undefined) return
-  drawTag(u, u.valToPos(x, 'x', true), u.valToPos(y, 'y', true), letter, colour, onColour, colour)
+  return y == null || x === undefined ? undefined : { x: u.valToPos(x, 'x', true), y: u.valToPos(y, 'y', true) }
 }
 
-function drawTag(u: uPlot, x: number, y: number, letter: string, ground: string, ink: string, edge: string): void {
+function drawTag(u: uPlot, { x, y, letter, ground, ink, edge }: Tag): void {
   const { ctx } = u
   const unit = devicePixelRatio
-  const size = 14 * unit
+  const size = TAG_SIZE * unit
   ctx.save()
   ctx.fillStyle = ground
   ctx.strokeStyle = edge
   ctx.lineWidth = 1.5 * unit
+  ctx.setLineDash([])
   ctx.beginPath()
   ctx.roundRect(x + 5 * unit, y - size / 2, size, size, 3 * unit)
   ctx.fill()

@@ -13,7 +13,7 @@ export interface Column {
 export function sortColumns(columns: readonly Column[], row: MetricRow | undefined): Column[] {
   const byPlace = [...columns].sort((a, b) => a.place - b.place)
   if (!row) return byPlace
-  const sign = row.better === 'higher' ? -1 : 1
+  const sign = row.better === 'lower' ? 1 : -1
   const key = (column: Column) => valueOf(column, row)
   return byPlace.sort((a, b) => {
     const [x, y] = [key(a), key(b)]
@@ -28,6 +28,7 @@ export function bestColumns(columns: readonly Column[], row: MetricRow): Readonl
     const value = valueOf(column, row)
     return value === undefined ? [] : [{ id: column.id, value }]
   })
+  if (row.better === 'none') return new Set()
   const values = measured.map(({ value }) => value)
   const best = row.better === 'higher' ? Math.max(...values) : Math.min(...values)
   const winners = measured.filter(({ value }) => row.format(value) === row.format(best))

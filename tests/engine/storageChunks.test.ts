@@ -1,9 +1,10 @@
 // Chunked values in the real IndexedDB: whole or not at all, whatever happens in between.
 import fc from 'fast-check'
-import { createStore, entries, get, set } from 'idb-keyval'
+import { createStore, entries, get, promisifyRequest, set } from 'idb-keyval'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ChunkStore, DamageError } from '../../src/storage/chunks'
 import type { Parts } from '../../src/storage/chunks'
+import { transact } from '../../src/storage/transaction'
 
 const databases: string[] = []
 
@@ -169,5 +170,19 @@ describe('a damaged chunk', () => {
     expect(await store.read('b')).toEqual({ x: bytes(7) })
     await store.write('a', { x: bytes(1) })
     expect(await store.read('a')).toEqual({ x: bytes(1) })
+  })
+})
+
+describe('a transaction', () => {
+  test('that fails keeps nothing and tells the cause, not its requests’ AbortError', async () => {
+    const { raw } = newStore()
+    const failing = transact(raw, async (store) => {
+      store.add('first', 'key')
+      store.add('second', 'key')
+      await promisifyRequest(store.get('key'))
+      await promisifyRequest(store.get('key'))
+    })
+    await expect(failing).rejects.toMatchObject({ name: 'ConstraintError' })
+    expect(await get('key', raw)).toBeUndefined()
   })
 })

@@ -4,8 +4,11 @@ import type { UseStore } from 'idb-keyval'
 import { withLock, withLockIfFree } from './locks'
 import { transact } from './transaction'
 
-/** Browsers fail at single values of some hundred megabytes. */
-const defaultChunkBytes = 64_000_000
+/**
+ * Browsers fail at single values of some hundred megabytes, so 64 MB is the most; a chunk of 16 MB takes as long a megabyte, but
+ * copying it keeps the thread a third as long at a time.
+ */
+const defaultChunkBytes = 16_000_000
 
 /** A value's bytes by the name of each part. */
 export type Parts = Record<string, Uint8Array<ArrayBuffer>>

@@ -1,61 +1,30 @@
-// A tiny random llama, a word tokenizer and a task that it can learn: small enough that whole races run in a test.
+// A tiny random llama with a word tokenizer and a task that it can learn: small enough that whole races run in a test.
 import * as tf from '@tensorflow/tfjs'
-import { createDecoder, type Decoder } from '../../src/engine/model/decoder'
-import { readArchitecture } from '../../src/engine/model/architectures'
-import { weightShapes } from '../../src/engine/model/layout'
+import type { Decoder } from '../../src/engine/model/decoder'
 import { Random } from '../../src/engine/random'
 import type { Tokenizer } from '../../src/engine/tokenizer/tokenizer'
 import type { RaceData } from '../../src/engine/training/data'
 import type { Recipe } from '../../src/engine/training/recipe'
 import { createRaceData } from '../../src/tasks/raceData'
 import type { Example, TaskData } from '../../src/tasks/task'
+import { tinyDecoder, tinyLlama } from './tinyModel'
 
 const VOCABULARY = 100
 
-const config = {
-  model_type: 'llama',
-  hidden_size: 16,
-  intermediate_size: 24,
-  num_hidden_layers: 2,
-  num_attention_heads: 2,
-  num_key_value_heads: 1,
-  head_dim: 8,
-  vocab_size: VOCABULARY,
-  max_position_embeddings: 64,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10000,
-  hidden_act: 'silu',
-  tie_word_embeddings: true,
-  attention_bias: false,
-  mlp_bias: false,
-  bos_token_id: 0,
-  eos_token_id: 0,
-  pad_token_id: 1
-}
-
 /** The same random weights every time. The caller disposes it. */
-export function tinyDecoder(): Decoder {
-  const { config: parsed, layout } = readArchitecture(config)
-  const random = new Random(7)
-  const tensors = Object.entries(weightShapes(parsed, layout)).map(([name, shape]) => {
-    const size = shape.reduce((product, length) => product * length, 1)
-    const values = shape.length === 1 ? new Float32Array(size).fill(1) : Float32Array.from({ length: size }, () => 0.2 * random.normal())
-    return [name, { shape, data: values }] as const
-  })
-  return createDecoder(config, Object.fromEntries(tensors))
-}
+export const raceDecoder = (): Decoder => tinyDecoder({ ...tinyLlama, vocab_size: VOCABULARY, bos_token_id: 0 }, 7)
 
 const words = (text: string): string[] => text.match(/\n|\s?\S+/g) ?? []
 
-/** A word is a token; its id is a hash, and 0 and 1 stay special. */
+/** A word is a token; its id is a hash, and 0, 1 and 2 stay special. */
 export const tinyTokenizer: Tokenizer = {
-  encode: (text) => words(text).map((word) => 2 + ([...word].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) % 9973, 7) % 98)),
+  encode: (text) => words(text).map((word) => 3 + ([...word].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) % 9973, 7) % 97)),
   decode: (ids) => ids.join(' '),
   tokenToId: () => undefined,
   idToToken: () => undefined,
   vocabularySize: VOCABULARY,
   beginToken: 0,
-  endToken: 0,
+  endToken: 2,
   padToken: 1
 }
 

@@ -1,12 +1,14 @@
 // The Gaussian error linear unit (Hendrycks and Gimpel 2016), exact and in its tanh approximation.
 import * as tf from '@tensorflow/tfjs'
+import { geluFused } from './webgpu/gelu'
+import { isWebGpu } from './webgpu/run'
 
 /** `erf` is PyTorch's `gelu`, `tanh` is Hugging Face's `gelu_new`. */
 export type GeluForm = 'erf' | 'tanh'
 
 /** `x * Phi(x)`. `x` `[rows, intermediate]` float32; same shape out. Differentiable. */
 export function gelu(x: tf.Tensor2D, form: GeluForm): tf.Tensor2D {
-  return geluComposed(x, form)
+  return isWebGpu() ? geluFused(x, form) : geluComposed(x, form)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */

@@ -1,6 +1,6 @@
 // Sums down the columns of a matrix: the gradients of biases and of the gains of norms.
 import type * as tf from '@tensorflow/tfjs'
-import { lanesFor, variants, type Lanes } from './program'
+import { lanesFor, variants, type Lanes, type Program } from './program'
 import type { Runner } from './run'
 
 /** Columns (in lanes) and rows that a workgroup's threads stand on. */
@@ -11,7 +11,7 @@ const DOWN = 16
  * A workgroup owns 16 lanes of columns; its 16 rows of threads walk down the matrix with a stride of 16, keep their sums in registers, and add them up
  * through workgroup memory in one order, so that the result never changes. `term` is what a thread adds at `[row, lane]`.
  */
-export const columnSumProgram = (name: string, inputs: Record<string, 'f32' | 'Lane'>, term: string) =>
+export const columnSumProgram = (name: string, inputs: NonNullable<Program['inputs']>, term: string) =>
   variants(`columnSum ${name}`, (lanes: Lanes) => ({
     lanes,
     outputs: { output: 'Lane' },

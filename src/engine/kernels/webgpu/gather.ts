@@ -1,0 +1,81 @@
+// Rows of a matrix by number, and the gradient that sends them back: embeddings and label rows.
+import type * as tf from '@tensorflow/tfjs'
+import { empty, fused } from './fused'
+import { lanesFor, variants, type Lanes } from './program'
+import { flatIndex, WORKGROUP } from './run'
+
+const forwardProgram = variants('gather', (lanes: Lanes) => ({
+  lanes,
+  outputs: { output: 'Lane' },
+  inputs: { table: 'Lane', ids: 'i32' },
+  uniforms: { items: 'u32', width: 'u32' },
+  workgroup: [WORKGROUP],
+  main: `${flatIndex}
+if (index >= u.items) { return; }
+output[index] = table[u32(ids[index / u.width]) * u.width + index % u.width];`
+}))
+
+/**
+ * A thread owns one lane of one row of the table and follows that row's chain of uses, so it writes every number once, zeros included: no atomics, no
+ * clearing before, and one order of addition.
+ */
+const gradientProgram = variants('gatherGradient', (lanes: Lanes) => ({
+  lanes,
+  outputs: { output: 'Lane' },
+  inputs: { dy: 'Lane', chains: 'i32' },
+  uniforms: { items: 'u32', width: 'u32', rows: 'u32' },
+  workgroup: [WORKGROUP],
+  main: `${flatIndex}
+if (index >= u.items) { return; }
+let lane = index % u.width;
+var sum = Lane();
+for (var at = chains[index / u.width]; at >= 0; at = chains[u.rows + u32(at)]) { sum += dy[u32(at) * u.width + lane]; }
+output[index] = sum;`
+}))
+
+/** For each row its first use, then for each use the next of the same row; -1 ends a chain. */
+export function chainsOf(ids: Int32Array, rows: number): Int32Array {
+  const chains = new Int32Array(rows + ids.length).fill(-1)
+  for (let use = ids.length - 1; use >= 0; use--) {
+    const row = ids[use] as number
+    chains[rows + use] = chains[row] as number
+    chains[row] = use
+  }
+  return chains
+}
+
+const operation = fused<{ ids: Int32Array; rows: number }>({
+  name: 'FusedGather',
+  shape: ({ table }, { ids }) => [ids.length, (table as tf.Tensor).shape[1] as number],
+  forward: (run, output, inputs, attributes) => {
+    const table = inputs.table as tf.Tensor
+    const width = table.shape[1] as number
+    const lanes = lanesFor(width)
+    const items = (attributes.ids.length * width) / lanes
+    const ids = run.upload(attributes.ids)
+    run.run(forwardProgram(lanes), { outputs: [output], inputs: [table, ids], uniforms: [items, width / lanes], groups: run.grid(items) })
+    run.free(ids)
+  },
+  gradient: (run, dy, _, { ids, rows }) => ({
+    table: () => {
+      const width = dy.shape[1] as number
+      const lanes = lanesFor(width)
+      const items = (rows * width) / lanes
+      const output = empty([rows, width])
+      const chains = run.upload(chainsOf(ids, rows))
+      run.run(gradientProgram(lanes), {
+        outputs: [output],
+        inputs: [dy, chains],
+        uniforms: [items, width / lanes, rows],
+        groups: run.grid(items)
+      })
+      run.free(chains)
+      return output
+    }
+  })
+})
+
+/** Rows `ids` of `table`, `[n, width]`, in one dispatch; the dense gradient in another. See `../embedding` and `../gatherRows`. */
+export function gatherFused(table: tf.Tensor2D, ids: Int32Array): tf.Tensor2D {
+  return operation({ table }, { ids, rows: table.shape[0] }) as tf.Tensor2D
+}

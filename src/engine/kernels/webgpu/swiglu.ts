@@ -1,0 +1,79 @@
+// The gated activation and both of its gradients, element by element.
+import type * as tf from '@tensorflow/tfjs'
+import { empty, fused, once } from './fused'
+import { lanesFor, variants, type Lanes } from './program'
+import { flatIndex, WORKGROUP } from './run'
+
+/** The sigmoid is written so that its exponential underflows to zero at one end and overflows to infinity, hence to zero, at the other. */
+const SIGMOID = 'fn sigmoid(v: Lane) -> Lane { return Lane(1.0) / (Lane(1.0) + exp(-v)); }'
+
+const forwardProgram = variants('swiglu', (lanes: Lanes) => ({
+  lanes,
+  outputs: { output: 'Lane' },
+  inputs: { gate: 'Lane', up: 'Lane' },
+  uniforms: { size: 'u32' },
+  workgroup: [WORKGROUP],
+  declarations: SIGMOID,
+  main: `${flatIndex}
+if (index >= u.size) { return; }
+output[index] = gate[index] * sigmoid(gate[index]) * up[index];`
+}))
+
+const gradientProgram = variants('swigluGradient', (lanes: Lanes) => ({
+  lanes,
+  outputs: { gateGradient: 'Lane', upGradient: 'Lane' },
+  inputs: { gate: 'Lane', up: 'Lane', dy: 'Lane' },
+  uniforms: { size: 'u32' },
+  workgroup: [WORKGROUP],
+  declarations: SIGMOID,
+  main: `${flatIndex}
+if (index >= u.size) { return; }
+let g = gate[index];
+let s = sigmoid(g);
+let d = dy[index];
+gateGradient[index] = d * up[index] * s * (Lane(1.0) + g * (Lane(1.0) - s));
+upGradient[index] = d * g * s;`
+}))
+
+const operation = fused<Record<string, never>>({
+  name: 'FusedSwiglu',
+  saved: ['gate', 'up'],
+  shape: ({ gate }) => (gate as tf.Tensor).shape,
+  forward: (run, output, { gate, up }) => {
+    const { size } = gate as tf.Tensor
+    const lanes = lanesFor(size)
+    run.run(forwardProgram(lanes), {
+      outputs: [output],
+      inputs: [gate as tf.Tensor, up as tf.Tensor],
+      uniforms: [size / lanes],
+      groups: run.grid(size / lanes)
+    })
+  },
+  gradient: (run, dy, { gate, up }) => {
+    const lanes = lanesFor(dy.size)
+    const [dGate, dUp] = [empty(dy.shape), empty(dy.shape)]
+    const fill = once(() =>
+      run.run(gradientProgram(lanes), {
+        outputs: [dGate, dUp],
+        inputs: [gate as tf.Tensor, up as tf.Tensor, dy],
+        uniforms: [dy.size / lanes],
+        groups: run.grid(dy.size / lanes)
+      })
+    )
+    return {
+      gate: () => {
+        fill()
+        return dGate
+      },
+      up: () => {
+        fill()
+        return dUp
+      }
+    }
+  }
+})
+
+/** `swiglu` in one dispatch, both gradients in another; see `../swiglu`. */
+export function swigluFused(gate: tf.Tensor2D, up: tf.Tensor2D): tf.Tensor2D {
+  return operation({ gate, up }, {}) as tf.Tensor2D
+}

@@ -1,5 +1,7 @@
 // Rotary position embedding (Su 2021) in the split-halves form of Llama and GPT-NeoX.
 import * as tf from '@tensorflow/tfjs'
+import { rotaryFused } from './webgpu/rotary'
+import { isWebGpu } from './webgpu/run'
 
 export interface RotaryTable {
   /** `[positions, dimensions / 2]` float32. */
@@ -23,7 +25,7 @@ export interface RotaryShape {
  * The table must reach `offset + time` positions.
  */
 export function rotary(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
-  return rotaryComposed(x, table, shape)
+  return isWebGpu() ? rotaryFused(x, table, shape) : rotaryComposed(x, table, shape)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */

@@ -8,13 +8,15 @@ import type { Adaptation, NamedTensors } from '../engine/methods/method'
 import { getMethod, optionsOf } from '../engine/methods/registry'
 import { Race } from '../engine/training/race'
 import type { Recipe } from '../engine/training/recipe'
+import { Trainer } from '../engine/training/trainer'
 import { loadCheckpoint } from '../storage/checkpoints'
+import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
 import { getRace } from '../storage/races'
 import type { StoredTensors } from '../storage/records'
 import { getRun } from '../storage/runs'
 import { createRaceData } from '../tasks/raceData'
-import type { Task } from '../tasks/task'
+import type { Task, TaskData } from '../tasks/task'
 import * as tf from '@tensorflow/tfjs'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
@@ -52,6 +54,30 @@ const trains = ({ parts }: Recipe): boolean => parts.some(({ method }) => getMet
 
 const sameSource = (a: ModelSource | TaskSource, b: ModelSource | TaskSource): boolean => JSON.stringify(a) === JSON.stringify(b)
 
+/** Throws a `UserError` where stored tensors are not those that the recipe trains on this model: an archive may say one thing and hold another. */
+async function assertTensorsFit(model: LoadedModel, { task }: TaskData, recipe: Recipe, tensors: StoredTensors): Promise<void> {
+  const trainer = await Trainer.create({
+    decoder: model.decoder,
+    recipe,
+    budget: { kind: 'steps', steps: 1 },
+    encode: (text) => model.tokenizer.encode(text),
+    labelWords: task.kind === 'classification' ? task.labels.map(({ word }) => word) : []
+  })
+  const { shapes } = trainer
+  trainer.dispose()
+  const describe = (byName: Record<string, readonly number[]>): string =>
+    Object.entries(byName)
+      .map(([name, shape]) => `${name}:${shape.join('x')}`)
+      .sort()
+      .join()
+  const stored = Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]))
+  if (describe(shapes) === describe(stored)) return
+  throw new UserError(
+    'The stored weights of this run do not belong to its model.',
+    'Import the run again from the archive that was exported.'
+  )
+}
+
 export class EngineSession implements EngineApi {
   #siteRoot = ''
   #device: DeviceReport | undefined
@@ -72,6 +98,8 @@ export class EngineSession implements EngineApi {
     this.#siteRoot = siteRoot
     this.#device ??= await startDevice({ prefer, wasm: { plain: plainWasm, simd: simdWasm } })
     this.#memory ??= new MemoryMeter()
+    // What a killed write left behind is of no use to anyone; where storage is closed to the page, there is nothing to clear.
+    void sweepStorage().catch(() => undefined)
     return this.#device
   }
 
@@ -115,12 +143,13 @@ export class EngineSession implements EngineApi {
     const run = await getRun(runId)
     const race = run && (await getRace(run.raceId))
     if (!run || !race) throw new UserError('This run is no longer in the library.', 'It was deleted, perhaps in another tab.')
-    await this.#useModel(race.request.model)
+    const model = await this.#useModel(race.request.model)
     const { data } = await this.#useTask(race.request.task)
     const { recipe } = run.request
     const checkpoint = await loadCheckpoint(runId, 'best')
     if (trains(recipe) && !checkpoint)
       throw new UserError(`${run.name} has no stored weights.`, 'It was stopped before its first validation; start it again.')
+    await assertTensorsFit(model, data, recipe, checkpoint?.tensors ?? {})
     this.#opened.set(runId, { task: data.task, recipe, tensors: checkpoint?.tensors ?? {} })
   }
 

@@ -109,6 +109,8 @@ export class EngineSession implements EngineApi {
 
   async loadTask(source: TaskSource): Promise<TaskReport> {
     this.#requireDevice()
+    // Fetched here, so that a race asks nothing of the network.
+    this.#generalTexts ??= await loadGeneralTexts(this.#siteRoot)
     return (await this.#useTask(source)).report
   }
 

@@ -6,7 +6,7 @@ import { startDevice } from '../../src/engine/device/start'
 /** The backends that the engine's numbers are held against golden on. */
 export const backends = ['webgpu', 'wasm'] as const
 
-/** Makes `name` the current backend. Call it in `beforeAll`; tensors of another backend stay valid. */
+/** Makes `name` the current backend. Call it in `beforeAll`. */
 export async function useBackend(name: (typeof backends)[number]): Promise<void> {
   await startDevice({ prefer: name, wasm: { plain, simd } })
 }

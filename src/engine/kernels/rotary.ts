@@ -32,12 +32,26 @@ export function rotary(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): 
 export function rotaryComposed(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
   const { batch, time, heads, headSize, dimensions, offset } = shape
   const half = dimensions / 2
-  const cosine = tf.reshape(tf.slice(table.cosine, [offset, 0], [time, half]), [1, time, 1, half])
-  const sine = tf.reshape(tf.slice(table.sine, [offset, 0], [time, half]), [1, time, 1, half])
-  const split = tf.reshape(x, [batch, time, heads, headSize])
-  const first = tf.slice(split, [0, 0, 0, 0], [-1, -1, -1, half])
-  const second = tf.slice(split, [0, 0, 0, half], [-1, -1, -1, half])
-  const turned = [tf.sub(tf.mul(first, cosine), tf.mul(second, sine)), tf.add(tf.mul(second, cosine), tf.mul(first, sine))]
-  if (dimensions < headSize) turned.push(tf.slice(split, [0, 0, 0, dimensions], [-1, -1, -1, headSize - dimensions]))
-  return tf.reshape(tf.concat(turned, 3), [batch * time, heads * headSize])
+  // Over whole heads: the rest turns by no angle.
+  const still = headSize - dimensions
+  const ofHead = (angles: tf.Tensor2D, rest: tf.Tensor2D): tf.Tensor4D => {
+    const own = tf.slice(angles, [offset, 0], [time, half])
+    return tf.reshape(tf.concat(still > 0 ? [own, own, rest] : [own, own], 1), [1, time, 1, headSize])
+  }
+  const cosine = ofHead(table.cosine, tf.ones([time, still]))
+  const sine = ofHead(table.sine, tf.zeros([time, still]))
+  const straight = tf.reshape(x, [batch, time, heads, headSize])
+  // A product with a matrix of signs swaps the halves in one operation each way; slices and their gradients would be twenty.
+  const crossed = tf.reshape(tf.matMul(tf.reshape(x, [-1, headSize]), halfTurn(headSize, half)), straight.shape)
+  return tf.reshape(tf.add(tf.mul(straight, cosine), tf.mul(crossed, sine)), [batch * time, heads * headSize])
+}
+
+/** `[headSize, headSize]`: takes (first half, second half, rest) to (-second half, first half, 0). */
+function halfTurn(headSize: number, half: number): tf.Tensor2D {
+  const signs = new Float32Array(headSize * headSize)
+  for (let i = 0; i < half; i++) {
+    signs[(i + half) * headSize + i] = -1
+    signs[i * headSize + i + half] = 1
+  }
+  return tf.tensor2d(signs, [headSize, headSize])
 }

@@ -25,7 +25,7 @@ export function matchWeights(
   layout: DecoderLayout,
   tensors: ReadonlyMap<string, LoadedTensor> | Readonly<Record<string, LoadedTensor>>
 ): Map<string, LoadedTensor> {
-  const given = new Map(tensors instanceof Map ? tensors : Object.entries(tensors as Record<string, LoadedTensor>))
+  const given = new Map<string, LoadedTensor>(isMap(tensors) ? tensors : Object.entries(tensors))
   const shapes = weightShapes(config, layout)
   const matched = new Map<string, LoadedTensor>()
   const missing: string[] = []
@@ -46,6 +46,8 @@ export function matchWeights(
   }
   return matched
 }
+
+const isMap = (tensors: object): tensors is ReadonlyMap<string, LoadedTensor> => tensors instanceof Map
 
 /** A tied head that was saved all the same is the embedding once more. */
 const isHead = (name: string): boolean => name === 'lm_head.weight' || name === 'embed_out.weight'

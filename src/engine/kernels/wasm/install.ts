@@ -1,7 +1,14 @@
 // Mends what the WebAssembly backend lacks or does slowly.
 import * as tf from '@tensorflow/tfjs'
 import { matMul } from './matMul'
+import { sharing } from './sharing'
 import { unsortedSegmentSum } from './unsortedSegmentSum'
+
+const replacements: Record<string, (original: tf.KernelConfig) => tf.KernelConfig> = {
+  BatchMatMul: matMul,
+  Cast: sharing,
+  Identity: sharing
+}
 
 let installed = false
 
@@ -9,8 +16,10 @@ let installed = false
 export function installWasmKernels(): void {
   if (installed) return
   installed = true
-  const original = tf.getKernel('BatchMatMul', 'wasm')
-  tf.unregisterKernel('BatchMatMul', 'wasm')
-  tf.registerKernel(matMul(original))
+  for (const [name, replace] of Object.entries(replacements)) {
+    const original = tf.getKernel(name, 'wasm')
+    tf.unregisterKernel(name, 'wasm')
+    tf.registerKernel(replace(original))
+  }
   tf.registerKernel(unsortedSegmentSum)
 }

@@ -94,8 +94,7 @@ export interface EngineApi {
   /** Starts (or, where checkpoints of this race are stored, goes on with) a race; resolves when it is finished or stopped. */
   race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void>
   command(command: RaceCommand): Promise<void>
-  /** Loads the best checkpoint of stored runs, so that they can answer. */
-  openRun(runId: string): Promise<void>
+  /** What each of the models says: `base`, runs of the race, or runs of the library, whose model and task are then loaded. */
   answer(text: string, runs: string[]): Promise<Answer[]>
   generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }>
   cancelGeneration(): Promise<void>

@@ -8,21 +8,17 @@ import type { Adaptation, NamedTensors } from '../engine/methods/method'
 import { getMethod, optionsOf } from '../engine/methods/registry'
 import { Race } from '../engine/training/race'
 import type { Recipe } from '../engine/training/recipe'
-import { Trainer } from '../engine/training/trainer'
-import { loadCheckpoint } from '../storage/checkpoints'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
-import { getRace } from '../storage/races'
-import type { StoredTensors } from '../storage/records'
-import { getRun } from '../storage/runs'
 import { createRaceData } from '../tasks/raceData'
-import type { Task, TaskData } from '../tasks/task'
+import type { Task } from '../tasks/task'
 import * as tf from '@tensorflow/tfjs'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
 import { answerText, continueText } from './answers'
 import { DeviceQueue } from './deviceQueue'
 import { loadModel, type LoadedModel } from './models'
+import { openRun, trains, type OpenedRun } from './openedRuns'
 import type {
   Answer,
   BackendName,
@@ -41,42 +37,9 @@ import type {
 import { RaceKeeper } from './raceKeeper'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
 
-/** What a run id answers with: the task that it learnt, its recipe and its best tensors in host memory. */
-interface OpenedRun {
-  task: Task
-  recipe: Recipe
-  tensors: StoredTensors
-}
-
 const BASE = 'base'
 
-const trains = ({ parts }: Recipe): boolean => parts.some(({ method }) => getMethod(method).trains)
-
 const sameSource = (a: ModelSource | TaskSource, b: ModelSource | TaskSource): boolean => JSON.stringify(a) === JSON.stringify(b)
-
-/** Throws a `UserError` where stored tensors are not those that the recipe trains on this model: an archive may say one thing and hold another. */
-async function assertTensorsFit(model: LoadedModel, { task }: TaskData, recipe: Recipe, tensors: StoredTensors): Promise<void> {
-  const trainer = await Trainer.create({
-    decoder: model.decoder,
-    recipe,
-    budget: { kind: 'steps', steps: 1 },
-    encode: (text) => model.tokenizer.encode(text),
-    labelWords: task.kind === 'classification' ? task.labels.map(({ word }) => word) : []
-  })
-  const { shapes } = trainer
-  trainer.dispose()
-  const describe = (byName: Record<string, readonly number[]>): string =>
-    Object.entries(byName)
-      .map(([name, shape]) => `${name}:${shape.join('x')}`)
-      .sort()
-      .join()
-  const stored = Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]))
-  if (describe(shapes) === describe(stored)) return
-  throw new UserError(
-    'The stored weights of this run do not belong to its model.',
-    'Import the run again from the archive that was exported.'
-  )
-}
 
 export class EngineSession implements EngineApi {
   #siteRoot = ''
@@ -141,24 +104,10 @@ export class EngineSession implements EngineApi {
     return Promise.resolve()
   }
 
-  async openRun(runId: string): Promise<void> {
-    const run = await getRun(runId)
-    const race = run && (await getRace(run.raceId))
-    if (!run || !race) throw new UserError('This run is no longer in the library.', 'It was deleted, perhaps in another tab.')
-    const model = await this.#useModel(race.request.model)
-    const { data } = await this.#useTask(race.request.task)
-    const { recipe } = run.request
-    const checkpoint = await loadCheckpoint(runId, 'best')
-    if (trains(recipe) && !checkpoint)
-      throw new UserError(`${run.name} has no stored weights.`, 'It was stopped before its first validation; start it again.')
-    await assertTensorsFit(model, data, recipe, checkpoint?.tensors ?? {})
-    this.#opened.set(runId, { task: data.task, recipe, tensors: checkpoint?.tensors ?? {} })
-  }
-
   async answer(text: string, runs: string[]): Promise<Answer[]> {
-    const model = this.#requireModel()
     const tuned = runs.find((run) => run !== BASE)
-    const task = tuned ? this.#bestOf(tuned).task : this.#requireTask()
+    const task = tuned ? (await this.#bestOf(tuned)).task : this.#requireTask()
+    const model = this.#requireModel()
     const answers: Answer[] = []
     for (const run of runs) {
       answers.push(await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))))
@@ -167,8 +116,8 @@ export class EngineSession implements EngineApi {
   }
 
   async generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }> {
+    const task = request.run === BASE ? this.#requireTask() : (await this.#bestOf(request.run)).task
     const model = this.#requireModel()
-    const task = request.run === BASE ? this.#requireTask() : this.#bestOf(request.run).task
     this.#generation = new AbortController()
     const { signal } = this.#generation
     return this.#queue.run(() =>
@@ -224,7 +173,7 @@ export class EngineSession implements EngineApi {
   /** Calls `use` with a run's best tensors on the device, for as long as it takes. */
   async #withAdaptation<T>(run: string, use: (adaptation: Adaptation) => Promise<T>): Promise<T> {
     if (run === BASE) return use({})
-    const { recipe, tensors } = this.#bestOf(run)
+    const { recipe, tensors } = await this.#bestOf(run)
     const { decoder } = this.#requireModel()
     const parameters: NamedTensors = {}
     for (const [name, { shape, data }] of Object.entries(tensors)) parameters[name] = tf.tensor(data, shape, 'float32')
@@ -235,7 +184,8 @@ export class EngineSession implements EngineApi {
     }
   }
 
-  #bestOf(run: string): OpenedRun {
+  /** The best tensors so far of a run of the race, or those of a run of the library. */
+  async #bestOf(run: string): Promise<OpenedRun> {
     const recipe = this.#race?.recipes.get(run)
     if (this.#race && recipe) {
       const tensors = this.#race.race.bestTensors(run) ?? {}
@@ -243,8 +193,10 @@ export class EngineSession implements EngineApi {
         throw new UserError('This run has not begun to learn.', 'Ask again in a moment.')
       return { task: this.#race.task, recipe, tensors }
     }
-    const opened = this.#opened.get(run)
-    if (!opened) throw new UserError('This run is not loaded.', 'Open it from the library.')
+    const opened =
+      this.#opened.get(run) ??
+      (await openRun(run, { useModel: (source) => this.#useModel(source), useTask: (source) => this.#useTask(source) }))
+    this.#opened.set(run, opened)
     return opened
   }
 

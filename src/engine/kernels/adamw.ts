@@ -1,5 +1,7 @@
 // One AdamW update (Loshchilov and Hutter 2019), in PyTorch's order of operations.
 import * as tf from '@tensorflow/tfjs'
+import { adamwFused } from './webgpu/adamw'
+import { isWebGpu } from './webgpu/run'
 
 export interface AdamwInputs {
   /** Float32 of any shape; the gradient and both moments have the same. */
@@ -16,6 +18,11 @@ export interface AdamwInputs {
   step: number
   /** Multiplies the gradient: 1, or what clipping makes of it. A tensor, so that the norm is never read back. */
   gradientScale: tf.Scalar
+  /**
+   * The old state is not read again: the new one may take its memory, which halves the optimiser's peak. A `gradientScale` that is not finite then
+   * changes nothing.
+   */
+  overwrite?: boolean
 }
 
 export interface AdamwState {
@@ -24,9 +31,9 @@ export interface AdamwState {
   secondMoment: tf.Tensor
 }
 
-/** Parameter and moments after the update, as new tensors; the inputs are left as they are. */
+/** Parameter and moments after the update, as new tensors; without `overwrite` the inputs are left as they are. */
 export function adamw(inputs: AdamwInputs): AdamwState {
-  return adamwComposed(inputs)
+  return isWebGpu() ? adamwFused(inputs) : adamwComposed(inputs)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */

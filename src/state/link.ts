@@ -19,15 +19,23 @@ const oneOf = (name: 'model' | 'task', rows: readonly { id: string }[]): LinkFie
   read: (text) => (rows.some((row) => row.id === text) ? { [name]: text } : `There is no ${name} called “${text}”.`)
 })
 
-const wholeNumber = (name: NumberFieldName, more: Partial<SetupValues> = {}): LinkField => ({
+const wholeNumber = (name: NumberFieldName): LinkField => ({
+  name,
+  write: (values) => (values[name] === defaultSetup[name] ? undefined : String(values[name])),
+  read: (text) => numberProblem(name, toNumber(text)) ?? { [name]: toNumber(text) }
+})
+
+/** Steps or seconds: the one that is named is also what the race is counted in. */
+const budgetNumber = (name: 'steps' | 'seconds'): LinkField => ({
   name,
   write: (values) => {
-    const applies = !more.budgetKind || more.budgetKind === values.budgetKind
-    const isDefault = values[name] === defaultSetup[name] && values.budgetKind === defaultSetup.budgetKind
-    return !applies || (isDefault && name !== 'seconds') ? undefined : String(values[name])
+    const isDefault = name === defaultSetup.budgetKind && values[name] === defaultSetup[name]
+    return values.budgetKind === name && !isDefault ? String(values[name]) : undefined
   },
-  read: (text) => numberProblem(name, text.trim() === '' ? NaN : Number(text)) ?? { [name]: Number(text), ...more }
+  read: (text) => numberProblem(name, toNumber(text)) ?? { [name]: toNumber(text), budgetKind: name }
 })
+
+const toNumber = (text: string) => (text.trim() === '' ? NaN : Number(text))
 
 const methodsField: LinkField = {
   name: 'methods',
@@ -45,8 +53,8 @@ export const linkFields: readonly LinkField[] = [
   oneOf('model', siteModels),
   oneOf('task', siteTasks),
   methodsField,
-  wholeNumber('steps', { budgetKind: 'steps' }),
-  wholeNumber('seconds', { budgetKind: 'seconds' }),
+  budgetNumber('steps'),
+  budgetNumber('seconds'),
   wholeNumber('evaluateEvery'),
   wholeNumber('patience'),
   wholeNumber('batchSize'),

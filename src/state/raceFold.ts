@@ -4,8 +4,9 @@ import type { RaceEvent, RacePhase, RaceRequest, RunRequest } from '../worker/pr
 import { Samples, Smoother } from './samples'
 import { BASELINE } from './setup'
 
-/** Smoothing of the training loss, in steps: about as many as a validation interval, so that both curves move alike. */
-const SMOOTHING_STEPS = 8
+/** The training loss is smoothed over about a twenty-fifth of the race, and over no more steps than these, so that it does not lag behind. */
+const MAXIMUM_SMOOTHING_STEPS = 10
+const SMOOTHING_SHARE = 1 / 25
 
 /** A run's curves; the same objects for the whole race, so that a step costs a push and not a copy. */
 export class RunCurves {
@@ -16,7 +17,11 @@ export class RunCurves {
   /** Charged seconds by step: y of this at x = step. */
   readonly seconds = new Samples()
   readonly validationSeconds = new Samples()
-  readonly #smoother = new Smoother(SMOOTHING_STEPS)
+  readonly #smoother: Smoother
+
+  constructor(smoothingSteps: number) {
+    this.#smoother = new Smoother(smoothingSteps)
+  }
 
   pushStep(step: number, loss: number, milliseconds: number): void {
     this.loss.push(step, loss)
@@ -77,7 +82,7 @@ export function initialRace(
       name: run.name,
       methods: run.recipe.parts.map((part) => part.method),
       place: tuned.indexOf(run) + 1,
-      curves: new RunCurves(),
+      curves: new RunCurves(smoothingSteps(request)),
       step: 0
     }
     const kept = stored.get(run.id)
@@ -88,6 +93,11 @@ export function initialRace(
 }
 
 const isBaseline = (run: RunRequest) => run.recipe.parts.every((part) => part.method === BASELINE)
+
+function smoothingSteps({ settings: { budget } }: RaceRequest): number {
+  const steps = budget.kind === 'steps' ? budget.steps * SMOOTHING_SHARE : MAXIMUM_SMOOTHING_STEPS
+  return Math.min(MAXIMUM_SMOOTHING_STEPS, Math.max(1, steps))
+}
 
 function withKept(run: RunState, curve: Curve, result: RunResult | undefined): RunState {
   for (const record of curve.validation) run.curves.pushValidation(record)
@@ -122,11 +132,8 @@ function foldEvent(race: RaceState, event: RaceEvent): RaceState {
     runs: race.runs.map((run) => (run.id === id ? change(run) : run))
   })
   switch (event.type) {
-    case 'phase': {
-      const { secondsLeft: _gone, ...rest } = race
-      const keepsTime = event.phase === 'running' || event.phase === 'paused'
-      return { ...(keepsTime ? race : rest), phase: event.phase, detail: event.detail }
-    }
+    case 'phase':
+      return { ...race, phase: event.phase, detail: event.detail }
     case 'untrained':
       return withRun(event.run, (run) => ({ ...run, untrained: { accuracy: event.accuracy, validationLoss: event.validationLoss } }))
     case 'step':
@@ -137,8 +144,11 @@ function foldEvent(race: RaceState, event: RaceEvent): RaceState {
       const { trainableParameters, adapterBytes, peakBytes } = event
       return withRun(event.run, (run) => ({ ...run, cost: { trainableParameters, adapterBytes, peakBytes } }))
     }
-    case 'run-stopped':
-      return withRun(event.run, (run) => ({ ...run, stopped: { reason: event.reason, bestStep: event.bestStep } }))
+    case 'run-stopped': {
+      const next = withRun(event.run, (run) => ({ ...run, stopped: { reason: event.reason, bestStep: event.bestStep } }))
+      // The last estimate was for a race that goes on.
+      return event.reason === 'stopped' ? { ...next, secondsLeft: undefined } : next
+    }
     case 'result':
       return withRun(event.run, (run) => ({ ...run, result: event.result, cost: event.result.cost, stopped: stoppedOf(event.result) }))
     case 'checkpoint':
@@ -148,16 +158,26 @@ function foldEvent(race: RaceState, event: RaceEvent): RaceState {
     case 'problem': {
       const { message, advice } = event
       const problem = event.run === undefined ? { message, advice } : { run: event.run, message, advice }
-      return { ...race, problems: [...race.problems, problem] }
+      // A full disk is told at every checkpoint; once is enough.
+      const isKnown = race.problems.some((known) => known.run === problem.run && known.message === message)
+      return isKnown ? race : { ...race, problems: [...race.problems, problem] }
     }
   }
 }
 
-/** Share of the training that is done, 0 to 1: the mean over runs that train, each by its own budget. */
-export function progressOf(race: RaceState, trains: (run: RunState) => boolean): number {
+/** The part of a race's bar that stands for the closing evaluation. */
+const CLOSING_SHARE = 0.15
+
+/** How much of the race is done, 0 to 1: the training of each run by its own budget, and then the results that are in. */
+export function progressOf(race: RaceState): number {
+  const results = race.runs.filter((run) => run.result).length / race.runs.length
+  return (1 - CLOSING_SHARE) * trainingProgress(race) + CLOSING_SHARE * results
+}
+
+function trainingProgress(race: RaceState): number {
   const { budget } = race.request.settings
-  const tuned = race.runs.filter(trains)
-  if (tuned.length === 0) return race.phase === 'finished' ? 1 : 0
+  const tuned = race.runs.filter((run) => run.place > 0)
+  if (tuned.length === 0) return 1
   const shares = tuned.map((run) => {
     if (run.stopped) return 1
     const done = budget.kind === 'steps' ? run.step / budget.steps : (run.curves.seconds.last ?? 0) / budget.seconds

@@ -32,8 +32,8 @@ const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).t
 
 function share(part: number, whole: number): string {
   const percent = (100 * part) / whole
-  if (percent >= 10) return `${percent.toFixed(0)} %`
-  return percent >= 0.1 ? `${percent.toFixed(1)} %` : `${percent.toPrecision(1)} %`
+  if (percent >= 10) return `${percent.toFixed(0)}\u00a0%`
+  return percent >= 0.1 ? `${percent.toFixed(1)}\u00a0%` : `${percent.toPrecision(1)}\u00a0%`
 }
 
 function gainClause(run: VerdictRun, baseline: VerdictRun): string {
@@ -49,7 +49,7 @@ function harmClause({ result }: VerdictRun): string | undefined {
   const forgot = result.forgetting.after - result.forgetting.before
   if (forgot < FORGETTING_WORTH_A_WORD) return undefined
   const undone = Math.abs(result.forgetting.adapterOff - result.forgetting.before) < 1e-6
-  return undone ? 'and taken off again nothing is forgotten' : `but it forgot ${two(forgot)} nats a token of other text`
+  return undone ? 'and taken off, it leaves the model as it was' : `but it forgot ${two(forgot)} nats a token of other text`
 }
 
 const lower = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)

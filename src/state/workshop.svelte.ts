@@ -1,6 +1,6 @@
 // Everything the pages share: one engine, the set-up, the race; and the wires between them.
 import { describeError } from '../engine/errors'
-import { deleteRace, getRace, unfinishedRace } from '../storage/races'
+import { deleteRace, getRace, unfinishedRace, updateRace } from '../storage/races'
 import { runsOfRace } from '../storage/runs'
 import type { StoredRace } from '../storage/records'
 import { EngineSession, type Problem } from './engineSession.svelte'
@@ -24,6 +24,7 @@ class Workshop {
   async begin(): Promise<void> {
     if (this.#begun) return
     this.#begun = true
+    void this.engine.start()
     try {
       this.setup.begin(await loadMethodTable(), location.query)
       const stored = await unfinishedRace()
@@ -53,8 +54,20 @@ class Workshop {
 
   startRace(): void {
     if (!this.isReady) return
-    this.unfinished = undefined
+    void this.#giveUpUnfinished()
     void this.race.run(this.setup.request())
+  }
+
+  /** A race that another one has taken over from is asked about no more; the library still has it. */
+  async #giveUpUnfinished(): Promise<void> {
+    const { unfinished } = this
+    this.unfinished = undefined
+    if (!unfinished) return
+    try {
+      await updateRace(unfinished.request.id, { phase: 'failed' })
+    } catch (error) {
+      this.problem = describeError(error)
+    }
   }
 
   continueRace(): void {
@@ -80,9 +93,10 @@ class Workshop {
   async openRace(id: string): Promise<void> {
     const stored = await getRace(id)
     if (!stored || this.isBusy) return
-    this.unfinished = undefined
+    const state = await restored(stored)
+    this.unfinished = stored.phase === 'finished' ? undefined : state
     this.setup.adopt(stored.request)
-    this.race.show(await restored(stored))
+    this.race.show(state)
   }
 }
 

@@ -1,5 +1,6 @@
 // The live chart: uPlot in the page's ink, one line a run in the run's colour, its letter at the line's end.
 import uPlot from 'uplot'
+import { significant } from '../../../format'
 import { resolveColour, runColour, runLetter } from '../../runColour'
 import type { RunState } from '../../../state/raceFold'
 import { lineOf, untrainedValue, type Axis, type Measure } from './curveData'
@@ -83,7 +84,11 @@ export class CurveChart {
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { time: false, range: (_u, low, high) => [0, end ?? Math.max(high ?? 1, (low ?? 0) + 1)] },
-        y: { range: (_u, low, high) => yRange(low, high, isLoss, baseline && untrainedValue(baseline, measure)) }
+        y: {
+          // A loss falls fast and then for long: on a logarithmic axis both are seen.
+          ...(isLoss && { distr: 3 as const, log: 10 as const }),
+          range: (_u, low, high) => yRange(low, high, isLoss, baseline && untrainedValue(baseline, measure))
+        }
       },
       axes: [
         {
@@ -92,7 +97,13 @@ export class CurveChart {
           space: 70,
           values: (_u, ticks) => ticks.map((tick) => (axis === 'steps' && !Number.isInteger(tick) ? '' : String(tick)))
         },
-        { ...lines, size: 46, space: 36, values: (_u, ticks) => ticks.map((tick) => tick.toFixed(2)) }
+        {
+          ...lines,
+          size: 46,
+          space: 36,
+          ...(isLoss ? { splits: (_u, _axis, low, high) => lossTicks(low, high) } : {}),
+          values: (_u, ticks) => ticks.map((tick) => (isLoss ? significant(tick) : tick.toFixed(2)))
+        }
       ],
       series: [{}, ...series],
       hooks: {
@@ -134,14 +145,30 @@ function joined(runs: readonly RunState[], { measure, axis }: ChartView): uPlot.
   return tables.length > 0 ? uPlot.join(tables) : [[]]
 }
 
+/** Losses below this are drawn at the bottom: a logarithmic axis has no zero. */
+const LOWEST_LOSS = 1e-4
+
 /** A frame that holds all lines with some air, steady while there are few points. */
 function yRange(low: number | null, high: number | null, isLoss: boolean, baseline: number | undefined): [number, number] {
   const values = [low, high, baseline].filter((value): value is number => value !== undefined && value !== null && Number.isFinite(value))
-  if (values.length === 0) return [0, 1]
+  if (values.length === 0) return isLoss ? [0.1, 10] : [0, 1]
   const bottom = Math.min(...values)
   const top = Math.max(...values)
+  if (isLoss) return [Math.max(LOWEST_LOSS, bottom / 1.15), Math.max(LOWEST_LOSS, top) * 1.15]
   const air = Math.max(0.06 * (top - bottom), 0.03)
-  return isLoss ? [Math.max(0, bottom - air), top + air] : [Math.max(0, bottom - air), Math.min(1, top + air)]
+  return [Math.max(0, bottom - air), Math.min(1, top + air)]
+}
+
+/** Round numbers within the axis, about equally far apart on a logarithmic one; evenly spaced ones where it spans little. */
+function lossTicks(low: number, high: number): number[] {
+  if (high / low < 3) {
+    const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5].find((size) => (high - low) / size <= 6) ?? 10
+    const first = Math.ceil(low / step)
+    return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step)
+  }
+  const powers = Array.from({ length: 12 }, (_, i) => 10 ** (i - 5))
+  const marks = high / low > 1000 ? [1] : [1, 2, 5]
+  return powers.flatMap((power) => marks.map((mark) => mark * power)).filter((tick) => tick >= low && tick <= high)
 }
 
 interface Tag {

@@ -6,8 +6,8 @@ export type Measure = 'trainingLoss' | 'validationLoss' | 'validationAccuracy'
 export type Axis = 'steps' | 'seconds'
 
 export const measures: readonly { value: Measure; label: string; unit: string }[] = [
-  { value: 'trainingLoss', label: 'Training loss', unit: 'nats per label' },
-  { value: 'validationLoss', label: 'Validation loss', unit: 'nats per label' },
+  { value: 'trainingLoss', label: 'Training loss', unit: 'nats per label, on a logarithmic scale' },
+  { value: 'validationLoss', label: 'Validation loss', unit: 'nats per label, on a logarithmic scale' },
   { value: 'validationAccuracy', label: 'Validation accuracy', unit: 'share right' }
 ]
 

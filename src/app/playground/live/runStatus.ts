@@ -16,7 +16,8 @@ export function runStatus(run: RunState, phase: RacePhase): string {
   }
   if (phase === 'paused') return 'paused'
   if (run.step === 0) return phase === 'failed' ? 'not started' : 'waiting'
-  return run.milliseconds === undefined ? 'tuning' : `${duration(run.milliseconds)} a step`
+  // The first step of a shape is compiling, which is not charged.
+  return !run.milliseconds ? 'tuning' : `${duration(run.milliseconds)} a step`
 }
 
 function duration(milliseconds: number): string {

@@ -187,7 +187,14 @@ export function runner(): Runner {
   return found
 }
 
-/** True where fused kernels can run: WebGPU is the current backend, and on our own device. */
+let wanted = true
+
+/** Switches the fused kernels off and on again: so the composed forms can be timed and checked on the same device. */
+export function useFusedKernels(use: boolean): void {
+  wanted = use
+}
+
+/** True where fused kernels run: WebGPU is the current backend, on our own device. */
 export function isWebGpu(): boolean {
-  return tf.getBackend() === 'webgpu' && tf.backend() === webGpuHandle()?.backend
+  return wanted && tf.getBackend() === 'webgpu' && tf.backend() === webGpuHandle()?.backend
 }

@@ -1,0 +1,100 @@
+// The training steps that are timed: a model of random weights, a batch of random tokens, and what is trained.
+import { Trainer } from '../src/engine/training/trainer'
+import { defaultRecipe } from '../src/engine/training/defaultRecipe'
+import { createDecoder, type Decoder } from '../src/engine/model/decoder'
+import type { Batch } from '../src/engine/model/batch'
+import { Random } from '../src/engine/random'
+
+export interface LlamaShape {
+  vocabulary: number
+  hidden: number
+  layers: number
+  heads: number
+  intermediate: number
+}
+
+export interface StepCase {
+  name: string
+  shape: LlamaShape
+  batch: number
+  time: number
+  method: 'allWeights' | 'softPrompt'
+  /** Loss at every token, or at each row's last alone. */
+  labels: 'all' | 'last'
+}
+
+const TOY: LlamaShape = { vocabulary: 4096, hidden: 128, layers: 4, heads: 4, intermediate: 352 }
+/** The embedded model, public/models/tuneground-2m. */
+const TUNEGROUND_2M: LlamaShape = { vocabulary: 8192, hidden: 128, layers: 4, heads: 4, intermediate: 384 }
+
+export const STEP_CASES: StepCase[] = [
+  { name: 'toy, all weights, loss at every token', shape: TOY, batch: 4, time: 64, method: 'allWeights', labels: 'all' },
+  { name: 'toy, soft prompt, one label a row', shape: TOY, batch: 4, time: 64, method: 'softPrompt', labels: 'last' },
+  { name: 'tuneground-2m, all weights, one label a row', shape: TUNEGROUND_2M, batch: 16, time: 48, method: 'allWeights', labels: 'last' },
+  { name: 'tuneground-2m, soft prompt, one label a row', shape: TUNEGROUND_2M, batch: 16, time: 48, method: 'softPrompt', labels: 'last' }
+]
+
+export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }: LlamaShape): Decoder {
+  const random = new Random(1)
+  const tensors: Record<string, { data: Float32Array; shape: number[] }> = {}
+  const add = (name: string, shape: number[], around = 0): void => {
+    const size = shape.reduce((product, side) => product * side, 1)
+    tensors[name] = { shape, data: Float32Array.from({ length: size }, () => around + 0.04 * (random.uniform() - 0.5)) }
+  }
+  add('model.embed_tokens.weight', [vocabulary, hidden])
+  for (let layer = 0; layer < layers; layer++) {
+    const path = `model.layers.${layer}.`
+    add(`${path}input_layernorm.weight`, [hidden], 1)
+    add(`${path}post_attention_layernorm.weight`, [hidden], 1)
+    for (const projection of ['q', 'k', 'v', 'o']) add(`${path}self_attn.${projection}_proj.weight`, [hidden, hidden])
+    for (const projection of ['gate', 'up']) add(`${path}mlp.${projection}_proj.weight`, [intermediate, hidden])
+    add(`${path}mlp.down_proj.weight`, [hidden, intermediate])
+  }
+  add('model.norm.weight', [hidden], 1)
+  const config = {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    hidden_act: 'silu',
+    hidden_size: hidden,
+    intermediate_size: intermediate,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    num_key_value_heads: heads,
+    max_position_embeddings: 1024,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10000,
+    tie_word_embeddings: true,
+    vocab_size: vocabulary,
+    bos_token_id: 0,
+    eos_token_id: 0,
+    pad_token_id: 1
+  }
+  return createDecoder(config, tensors)
+}
+
+/** Rows of a random length between half of `time` and all of it. */
+export function makeBatch({ shape, batch: size, time, labels }: StepCase): Batch {
+  const random = new Random(2)
+  const lengths = Int32Array.from({ length: size }, () => Math.floor(time * (0.5 + random.uniform() / 2)))
+  const inputIds = Int32Array.from({ length: size * time }, () => Math.floor(random.uniform() * shape.vocabulary))
+  const labelRows: number[] = []
+  lengths.forEach((length, row) => {
+    const first = labels === 'all' ? 0 : length - 1
+    for (let position = first; position < length; position++) labelRows.push(row * time + position)
+  })
+  return {
+    size,
+    time,
+    inputIds,
+    lengths,
+    labelRows: Int32Array.from(labelRows),
+    labelIds: Int32Array.from(labelRows, () => Math.floor(random.uniform() * shape.vocabulary)),
+    labelWeights: new Float32Array(labelRows.length).fill(1 / labelRows.length)
+  }
+}
+
+export async function makeTrainer(step: StepCase, decoder: Decoder): Promise<Trainer> {
+  const recipe = defaultRecipe(step.method, 3, step.method === 'softPrompt' ? { virtualTokens: 8, start: 'random' } : {})
+  const budget = { kind: 'steps', steps: 1000 } as const
+  return Trainer.create({ decoder, recipe, budget, encode: () => [2, 3, 4], labelWords: ['yes', 'no'] })
+}

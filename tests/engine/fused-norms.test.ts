@@ -5,6 +5,7 @@ import { layerNormComposed } from '../../src/engine/kernels/layerNorm'
 import { rmsNormComposed } from '../../src/engine/kernels/rmsNorm'
 import { layerNormFused } from '../../src/engine/kernels/webgpu/layerNorm'
 import { rmsNormFused } from '../../src/engine/kernels/webgpu/rmsNorm'
+import { runner } from '../../src/engine/kernels/webgpu/run'
 import { expectSame, normal, startFused, stream } from './fusedHarness'
 
 beforeAll(startFused)
@@ -28,8 +29,12 @@ for (const [rows, width] of [
       (form: typeof layerNormFused) =>
       (...[a, w, b]: tf.Tensor[]): tf.Tensor =>
         form(a as tf.Tensor2D, w as tf.Tensor1D, b as tf.Tensor1D, 1e-5)
-    await expectSame(rms(rmsNormFused), rms(rmsNormComposed), [x, weight])
-    await expectSame(layer(layerNormFused), layer(layerNormComposed), [x, weight, bias])
+    // Rows owned by one thread each, as on processors, and by workgroups, as on GPUs.
+    for (const software of [true, false]) {
+      Object.assign(runner(), { software })
+      await expectSame(rms(rmsNormFused), rms(rmsNormComposed), [x, weight])
+      await expectSame(layer(layerNormFused), layer(layerNormComposed), [x, weight, bias])
+    }
     tf.dispose([x, weight, bias])
   })
 }

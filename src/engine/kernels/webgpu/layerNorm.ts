@@ -1,46 +1,52 @@
-// Layer normalisation and its gradients, a workgroup to a row.
+// Layer normalisation and its gradients, row by row.
 import type * as tf from '@tensorflow/tfjs'
 import { columnSumProgram, columnSums } from './columnSums'
 import { empty, fused } from './fused'
 import { gradientOfBias } from './linear'
 import { lanesFor, variants, type Lanes } from './program'
-import { overLanes, overRow, ownRow, ROW_THREADS } from './rows'
+import { ROW_PROGRAMS, rowGroups, rowOwner, type RowOwner } from './rows'
 
 /** The variance is summed over centred values, since squares less the squared mean would cancel. `statistics` keeps mean and 1 / deviation. */
-const forwardProgram = variants('layerNorm', (lanes: Lanes) => ({
-  lanes,
-  outputs: { output: 'Lane', statistics: 'vec2<f32>' },
-  inputs: { x: 'Lane', weight: 'Lane', bias: 'Lane' },
-  uniforms: { rows: 'u32', width: 'u32', size: 'f32', epsilon: 'f32' },
-  workgroup: [ROW_THREADS],
-  declarations: overRow,
-  main: `${ownRow}
+const forwardProgram = variants('layerNorm', (lanes: Lanes, owner: RowOwner) => {
+  const { workgroup, declarations, ownRow, overRow, overLanes, first } = ROW_PROGRAMS[owner]
+  return {
+    lanes,
+    outputs: { output: 'Lane', statistics: 'vec2<f32>' },
+    inputs: { x: 'Lane', weight: 'Lane', bias: 'Lane' },
+    uniforms: { rows: 'u32', width: 'u32', size: 'f32', epsilon: 'f32' },
+    workgroup,
+    declarations,
+    main: `${ownRow}
 var sum = 0.0;
 ${overLanes('sum += total(x[at]);')}
-let mean = overRow(vec2<f32>(sum, 0.0), rank).x / u.size;
+let mean = ${overRow('vec2<f32>(sum, 0.0)')}.x / u.size;
 var squares = 0.0;
 ${overLanes('let centred = x[at] - Lane(mean);\nsquares += total(centred * centred);')}
-let scale = inverseSqrt(overRow(vec2<f32>(squares, 0.0), rank).x / u.size + u.epsilon);
+let scale = inverseSqrt(${overRow('vec2<f32>(squares, 0.0)')}.x / u.size + u.epsilon);
 ${overLanes('output[at] = (x[at] - Lane(mean)) * scale * weight[lane] + bias[lane];')}
-if (rank == 0u) { statistics[row] = vec2<f32>(mean, scale); }`
-}))
+if (${first}) { statistics[row] = vec2<f32>(mean, scale); }`
+  }
+})
 
 /** `dx = r (w dy - mean(w dy) - n mean(w dy n))`, with n the normalised x. */
-const inputGradientProgram = variants('layerNormInputGradient', (lanes: Lanes) => ({
-  lanes,
-  outputs: { output: 'Lane' },
-  inputs: { x: 'Lane', weight: 'Lane', statistics: 'vec2<f32>', dy: 'Lane' },
-  uniforms: { rows: 'u32', width: 'u32', size: 'f32' },
-  workgroup: [ROW_THREADS],
-  declarations: overRow,
-  main: `${ownRow}
+const inputGradientProgram = variants('layerNormInputGradient', (lanes: Lanes, owner: RowOwner) => {
+  const { workgroup, declarations, ownRow, overRow, overLanes } = ROW_PROGRAMS[owner]
+  return {
+    lanes,
+    outputs: { output: 'Lane' },
+    inputs: { x: 'Lane', weight: 'Lane', statistics: 'vec2<f32>', dy: 'Lane' },
+    uniforms: { rows: 'u32', width: 'u32', size: 'f32' },
+    workgroup,
+    declarations,
+    main: `${ownRow}
 let known = statistics[row];
 var sums = vec2<f32>();
 ${overLanes(`let slope = dy[at] * weight[lane];
 sums += vec2<f32>(total(slope), total(slope * (x[at] - Lane(known.x)) * known.y));`)}
-let means = overRow(sums, rank) / u.size;
+let means = ${overRow('sums')} / u.size;
 ${overLanes('output[at] = (dy[at] * weight[lane] - Lane(means.x) - (x[at] - Lane(known.x)) * known.y * means.y) * known.y;')}`
-}))
+  }
+})
 
 const weightGradientProgram = columnSumProgram(
   'layerNormWeightGradient',
@@ -59,11 +65,11 @@ const operation = fused<{ epsilon: number }>({
     const { x, weight, bias, statistics } = inputs as Tensors
     const [rows, width] = x.shape as [number, number]
     const lanes = lanesFor(width)
-    run.run(forwardProgram(lanes), {
+    run.run(forwardProgram(lanes, rowOwner(run)), {
       outputs: [output, statistics],
       inputs: [x, weight, bias],
       uniforms: [rows, width / lanes, width, epsilon],
-      groups: run.grid(rows, 1)
+      groups: rowGroups(run, x)
     })
   },
   gradient: (run, dy, inputs) => {
@@ -73,11 +79,11 @@ const operation = fused<{ epsilon: number }>({
     return {
       x: () => {
         const output = empty(x.shape)
-        run.run(inputGradientProgram(lanes), {
+        run.run(inputGradientProgram(lanes, rowOwner(run)), {
           outputs: [output],
           inputs: [x, weight, statistics, dy],
           uniforms: [rows, width / lanes, width],
-          groups: run.grid(rows, 1)
+          groups: rowGroups(run, x)
         })
         return output
       },

@@ -1,43 +1,49 @@
-// Root-mean-square normalisation and its gradients, a workgroup to a row.
+// Root-mean-square normalisation and its gradients, row by row.
 import type * as tf from '@tensorflow/tfjs'
 import { columnSumProgram, columnSums } from './columnSums'
 import { empty, fused } from './fused'
 import { lanesFor, variants, type Lanes } from './program'
-import { overLanes, overRow, ownRow, ROW_THREADS } from './rows'
+import { ROW_PROGRAMS, rowGroups, rowOwner, type RowOwner } from './rows'
 
 const UNIFORMS = { rows: 'u32', width: 'u32', size: 'f32', epsilon: 'f32' } as const
 
 /** One read for the mean square, one to scale. `inverse` keeps 1 / root mean square of each row for the gradients. */
-const forwardProgram = variants('rmsNorm', (lanes: Lanes) => ({
-  lanes,
-  outputs: { output: 'Lane', inverse: 'f32' },
-  inputs: { x: 'Lane', weight: 'Lane' },
-  uniforms: UNIFORMS,
-  workgroup: [ROW_THREADS],
-  declarations: overRow,
-  main: `${ownRow}
+const forwardProgram = variants('rmsNorm', (lanes: Lanes, owner: RowOwner) => {
+  const { workgroup, declarations, ownRow, overRow, overLanes, first } = ROW_PROGRAMS[owner]
+  return {
+    lanes,
+    outputs: { output: 'Lane', inverse: 'f32' },
+    inputs: { x: 'Lane', weight: 'Lane' },
+    uniforms: UNIFORMS,
+    workgroup,
+    declarations,
+    main: `${ownRow}
 var squares = 0.0;
 ${overLanes('squares += total(x[at] * x[at]);')}
-let scale = inverseSqrt(overRow(vec2<f32>(squares, 0.0), rank).x / u.size + u.epsilon);
+let scale = inverseSqrt(${overRow('vec2<f32>(squares, 0.0)')}.x / u.size + u.epsilon);
 ${overLanes('output[at] = x[at] * scale * weight[lane];')}
-if (rank == 0u) { inverse[row] = scale; }`
-}))
+if (${first}) { inverse[row] = scale; }`
+  }
+})
 
 /** `dx = r w dy - x r^3 mean(w dy x)`, with r the saved inverse. */
-const inputGradientProgram = variants('rmsNormInputGradient', (lanes: Lanes) => ({
-  lanes,
-  outputs: { output: 'Lane' },
-  inputs: { x: 'Lane', weight: 'Lane', inverse: 'f32', dy: 'Lane' },
-  uniforms: { rows: 'u32', width: 'u32', size: 'f32' },
-  workgroup: [ROW_THREADS],
-  declarations: overRow,
-  main: `${ownRow}
+const inputGradientProgram = variants('rmsNormInputGradient', (lanes: Lanes, owner: RowOwner) => {
+  const { workgroup, declarations, ownRow, overRow, overLanes } = ROW_PROGRAMS[owner]
+  return {
+    lanes,
+    outputs: { output: 'Lane' },
+    inputs: { x: 'Lane', weight: 'Lane', inverse: 'f32', dy: 'Lane' },
+    uniforms: { rows: 'u32', width: 'u32', size: 'f32' },
+    workgroup,
+    declarations,
+    main: `${ownRow}
 var products = 0.0;
 ${overLanes('products += total(x[at] * dy[at] * weight[lane]);')}
 let scale = inverse[row];
-let pull = overRow(vec2<f32>(products, 0.0), rank).x * scale * scale * scale / u.size;
+let pull = ${overRow('vec2<f32>(products, 0.0)')}.x * scale * scale * scale / u.size;
 ${overLanes('output[at] = dy[at] * weight[lane] * scale - x[at] * pull;')}`
-}))
+  }
+})
 
 const weightGradientProgram = columnSumProgram(
   'rmsNormWeightGradient',
@@ -56,11 +62,11 @@ const operation = fused<{ epsilon: number }>({
     const { x, weight, inverse } = inputs as Tensors
     const [rows, width] = x.shape as [number, number]
     const lanes = lanesFor(width)
-    run.run(forwardProgram(lanes), {
+    run.run(forwardProgram(lanes, rowOwner(run)), {
       outputs: [output, inverse],
       inputs: [x, weight],
       uniforms: [rows, width / lanes, width, epsilon],
-      groups: run.grid(rows, 1)
+      groups: rowGroups(run, x)
     })
   },
   gradient: (run, dy, inputs) => {
@@ -70,11 +76,11 @@ const operation = fused<{ epsilon: number }>({
     return {
       x: () => {
         const output = empty(x.shape)
-        run.run(inputGradientProgram(lanes), {
+        run.run(inputGradientProgram(lanes, rowOwner(run)), {
           outputs: [output],
           inputs: [x, weight, inverse, dy],
           uniforms: [rows, width / lanes, width],
-          groups: run.grid(rows, 1)
+          groups: rowGroups(run, x)
         })
         return output
       },

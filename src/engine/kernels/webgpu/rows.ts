@@ -1,10 +1,40 @@
-// What programs share that give a workgroup to each row of a matrix: the norms.
+// What programs share that reduce each row of a matrix: the norms.
+import type * as tf from '@tensorflow/tfjs'
+import { WORKGROUP, type Dispatch, type Runner } from './run'
 
-/** Threads to a row: rows of a small model are a hundred numbers wide, and each thread reads four at once. */
-export const ROW_THREADS = 32
+/**
+ * `shared`: a workgroup to a row, whose threads read side by side and join their sums through workgroup memory. `alone`: a thread to a row, for processors
+ * that play a GPU: they have few threads to fill, and a barrier costs them more than a row (SwiftShader: 5 to 10 times as much for rows of 128).
+ */
+export type RowOwner = 'shared' | 'alone'
 
-/** WGSL `overRow(value, rank)`: the sum of all threads' values, in one order. Both barriers must be met by the whole workgroup. */
-export const overRow = `var<workgroup> partial: array<vec2<f32>, ${ROW_THREADS}>;
+/** Threads that share a row: rows of a small model are a hundred numbers wide, and each thread reads four at once. */
+const ROW_THREADS = 32
+
+interface RowProgram {
+  workgroup: readonly [number]
+  declarations: string
+  /** Statement that declares `row`; threads without one leave, whole workgroups at a time. */
+  ownRow: string
+  /** Expression: the sum of a `vec2<f32>` over all threads that own the row, in one order. */
+  overRow(value: string): string
+  /** Loop over the lanes of the row that this thread reads; `at` is a lane's place in the matrix, `lane` in the row. */
+  overLanes(visit: string): string
+  /** Condition: the thread that writes what is one a row. */
+  first: string
+}
+
+const overLanesFrom = (start: string, step: number) => (visit: string) =>
+  `for (var lane = ${start}; lane < u.width; lane += ${step}u) {
+let at = row * u.width + lane;
+${visit}
+}`
+
+/** The WGSL by which programs reduce rows; their uniforms name `rows` and `width` (in lanes). */
+export const ROW_PROGRAMS: Record<RowOwner, RowProgram> = {
+  shared: {
+    workgroup: [ROW_THREADS],
+    declarations: `var<workgroup> partial: array<vec2<f32>, ${ROW_THREADS}>;
 fn overRow(value: vec2<f32>, rank: u32) -> vec2<f32> {
   workgroupBarrier();
   partial[rank] = value;
@@ -12,15 +42,27 @@ fn overRow(value: vec2<f32>, rank: u32) -> vec2<f32> {
   var sum = vec2<f32>();
   for (var other = 0u; other < ${ROW_THREADS}u; other++) { sum += partial[other]; }
   return sum;
-}`
+}`,
+    ownRow: 'let row = group.x + group.y * groups.x;\nif (row >= u.rows) { return; }',
+    overRow: (value) => `overRow(${value}, rank)`,
+    overLanes: overLanesFrom('rank', ROW_THREADS),
+    first: 'rank == 0u'
+  },
+  alone: {
+    workgroup: [WORKGROUP],
+    declarations: '',
+    ownRow: `let row = thread.x + thread.y * groups.x * ${WORKGROUP}u;\nif (row >= u.rows) { return; }`,
+    overRow: (value) => `(${value})`,
+    overLanes: overLanesFrom('0u', 1),
+    first: 'true'
+  }
+}
 
-/** WGSL: `visit` for each lane of the workgroup's row that this thread owns; `at` is its place in the matrix, `lane` in the row. */
-export const overLanes = (visit: string): string =>
-  `for (var lane = rank; lane < u.width; lane += ${ROW_THREADS}u) {
-let at = row * u.width + lane;
-${visit}
-}`
+/** Who owns a row on this device, and the workgroups for so many rows. */
+export function rowOwner(run: Runner): RowOwner {
+  return run.software ? 'alone' : 'shared'
+}
 
-/** WGSL: the workgroup's row; rows beyond 65535 continue in y. Whole workgroups leave, so barriers stay uniform. */
-export const ownRow = `let row = group.x + group.y * groups.x;
-if (row >= u.rows) { return; }`
+export function rowGroups(run: Runner, x: tf.TensorInfo): Dispatch['groups'] {
+  return run.grid(x.shape[0] as number, run.software ? WORKGROUP : 1)
+}

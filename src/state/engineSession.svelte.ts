@@ -13,10 +13,11 @@ export interface Problem {
 
 /** Something that is fetched from the engine: what came last, how far it is, or what is wrong. */
 class Loaded<Source, Report> {
-  source = $state.raw<Source | undefined>(undefined)
   report = $state.raw<Report | undefined>(undefined)
   progress = $state.raw<Progress | undefined>(undefined)
   problem = $state.raw<Problem | undefined>(undefined)
+  /** What was asked for last. Plain fields: effects that load must not run again on them. */
+  #wanted = ''
   #asked = 0
 
   /** Shows what keeps it from being fetched at all. */
@@ -24,14 +25,12 @@ class Loaded<Source, Report> {
     this.problem = describeError(error)
   }
 
-  get isLoading(): boolean {
-    return this.source !== undefined && this.report === undefined && this.problem === undefined
-  }
-
-  /** Fetches it; where another is asked for meanwhile, the late answer is dropped. */
+  /** Fetches it, unless it is there or on its way; where another is asked for meanwhile, the late answer is dropped. */
   async load(source: Source, fetch: (onProgress: (progress: Progress) => void) => Promise<Report>): Promise<void> {
+    const wanted = JSON.stringify(source)
+    if (wanted === this.#wanted) return
+    this.#wanted = wanted
     const asked = ++this.#asked
-    this.source = source
     this.report = undefined
     this.progress = undefined
     this.problem = undefined
@@ -41,7 +40,9 @@ class Loaded<Source, Report> {
       })
       if (asked === this.#asked) this.report = report
     } catch (error) {
-      if (asked === this.#asked) this.problem = describeError(error)
+      if (asked !== this.#asked) return
+      this.#wanted = ''
+      this.problem = describeError(error)
     }
   }
 }

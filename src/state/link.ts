@@ -21,7 +21,7 @@ const oneOf = (name: 'model' | 'task', rows: readonly { id: string }[]): LinkFie
 
 const wholeNumber = (name: NumberFieldName): LinkField => ({
   name,
-  write: (values) => (values[name] === defaultSetup[name] ? undefined : String(values[name])),
+  write: (values) => (values[name] === defaultSetup[name] || numberProblem(name, values[name]) ? undefined : String(values[name])),
   read: (text) => numberProblem(name, toNumber(text)) ?? { [name]: toNumber(text) }
 })
 
@@ -30,7 +30,7 @@ const budgetNumber = (name: 'steps' | 'seconds'): LinkField => ({
   name,
   write: (values) => {
     const isDefault = name === defaultSetup.budgetKind && values[name] === defaultSetup[name]
-    return values.budgetKind === name && !isDefault ? String(values[name]) : undefined
+    return values.budgetKind === name && !isDefault && !numberProblem(name, values[name]) ? String(values[name]) : undefined
   },
   read: (text) => numberProblem(name, toNumber(text)) ?? { [name]: toNumber(text), budgetKind: name }
 })

@@ -26,10 +26,9 @@ export class Setup {
   file = $state.raw<FileTask | undefined>(undefined)
   /** What of the link could not be used. */
   linkNotes = $state.raw<string[]>([])
-  #table = $state.raw<MethodTable>({ methods: [], defaultRecipe: () => missing() })
+  readonly #table: MethodTable
 
-  /** Takes the registry and the set-up of the address. */
-  begin(table: MethodTable, query: string): void {
+  constructor(table: MethodTable, query: string) {
     this.#table = table
     this.methodSetups = Object.fromEntries(table.methods.map((method) => [method.id, defaultMethodSetup(method)]))
     this.readLink(query)
@@ -44,7 +43,7 @@ export class Setup {
     this.linkNotes = notes
   }
 
-  /** The registry's rows; none before `begin`. */
+  /** The registry's rows. */
   get methods(): readonly Method[] {
     return this.#table.methods
   }
@@ -75,7 +74,8 @@ export class Setup {
   }
 
   get task(): TaskSource {
-    if (this.file) return this.file
+    const { file } = this
+    if (file) return numberProblem('seed', this.values.seed) ? file : { ...file, options: { ...file.options, seed: this.values.seed } }
     return { kind: 'site', path: siteTasks.find((row) => row.id === this.values.task)?.path ?? this.values.task }
   }
 
@@ -108,10 +108,6 @@ export class Setup {
   request(): RaceRequest {
     return raceRequest($state.snapshot(this.values), $state.snapshot(this.methodSetups), this.#table, this.task, newId)
   }
-}
-
-function missing(): never {
-  throw new Error('The methods are not loaded yet.')
 }
 
 const newId = () => crypto.randomUUID()

@@ -5,36 +5,36 @@ import { runsOfRace } from '../storage/runs'
 import type { StoredRace } from '../storage/records'
 import { EngineSession, type Problem } from './engineSession.svelte'
 import { location } from './location.svelte'
-import { loadMethodTable } from './methodTable'
+import { methodTable } from './methodTable'
 import { Race } from './race.svelte'
 import { initialRace, type RaceState } from './raceFold'
 import { Setup } from './setup.svelte'
 
 class Workshop {
   readonly engine = new EngineSession()
-  readonly setup = new Setup()
+  readonly setup = new Setup(methodTable, location.query)
   readonly race = new Race(this.engine.api)
   /** What kept the page from starting as it should. */
   problem = $state.raw<Problem | undefined>(undefined)
   /** A race that a reload has cut, shown until someone goes on with it or discards it. */
   unfinished = $state.raw<RaceState | undefined>(undefined)
-  #begun = false
+  /** True once it is known whether a race was cut: only then is anything loaded for the set-up. */
+  isBegun = $state(false)
 
-  /** Reads the address, loads the methods and looks for a race that was cut; once. */
+  /** Starts the engine and looks for a race that was cut; to be called once. */
   async begin(): Promise<void> {
-    if (this.#begun) return
-    this.#begun = true
     void this.engine.start()
     try {
-      this.setup.begin(await loadMethodTable(), location.query)
       const stored = await unfinishedRace()
-      if (!stored) return
-      this.unfinished = await restored(stored)
-      this.setup.adopt(stored.request)
-      this.race.show(this.unfinished)
+      if (stored) {
+        this.unfinished = await restored(stored)
+        this.setup.adopt(stored.request)
+        this.race.show(this.unfinished)
+      }
     } catch (error) {
       this.problem = describeError(error)
     }
+    this.isBegun = true
   }
 
   /** Whether Start can be pressed. */

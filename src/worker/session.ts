@@ -79,11 +79,10 @@ export class EngineSession implements EngineApi {
 
   async trainableParameters(source: ModelSource, runs: RunRequest[]): Promise<Record<string, number>> {
     const { decoder } = await this.#useModel(source)
-    const shapes = Object.fromEntries(decoder.weightNames.map((name) => [name, decoder.weight(name).shape]))
     const count = ({ parts }: Recipe): number =>
       parts.reduce((sum, part) => {
         const method = getMethod(part.method)
-        return sum + method.trainableParameters(decoder.config, shapes, optionsOf(method, part.options))
+        return sum + method.trainableParameters(decoder, optionsOf(method, part.options))
       }, 0)
     return Object.fromEntries(runs.map(({ id, recipe }) => [id, count(recipe)]))
   }
@@ -132,7 +131,7 @@ export class EngineSession implements EngineApi {
 
   async #runRace(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
     onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the task' })
-    const { keeper, checkpoints } = await RaceKeeper.open(request, onEvent)
+    const { keeper, checkpoints } = await RaceKeeper.open(request, this.#requireDevice(), onEvent)
     const listener = (event: RaceEvent): void => {
       keeper.note(event)
       onEvent(event)

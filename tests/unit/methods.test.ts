@@ -1,23 +1,31 @@
 // The method registry: options, first tensors, parameter counts, and how several methods combine.
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { linear } from '../../src/engine/kernels/linear'
 import { adaptationOf, combineAdaptations } from '../../src/engine/methods/combine'
 import type { MethodContext, OptionValues } from '../../src/engine/methods/method'
 import { getMethod, methods, optionsOf } from '../../src/engine/methods/registry'
-import type { DecoderConfig } from '../../src/engine/model/config'
+import { readArchitecture } from '../../src/engine/model/architectures'
 import { Random } from '../../src/engine/random'
 import { defaultRecipe } from '../../src/engine/training/defaultRecipe'
 
 const VOCABULARY = 40
 const HIDDEN = 8
-const config = {
-  vocabularySize: VOCABULARY,
-  hiddenSize: HIDDEN,
-  maximumPositions: 64,
-  beginToken: 0,
-  endTokens: [0],
-  padToken: 1
-} as DecoderConfig
+const base = readArchitecture({
+  model_type: 'llama',
+  vocab_size: VOCABULARY,
+  hidden_size: HIDDEN,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  intermediate_size: 12,
+  max_position_embeddings: 64,
+  tie_word_embeddings: true,
+  bos_token_id: 0,
+  eos_token_id: 0,
+  pad_token_id: 1
+})
+const { config } = base
 const rowsOf = (values: ArrayLike<number>, row: number) => Array.from({ length: HIDDEN }, (_, j) => values[row * HIDDEN + j]!)
 
 let embeddings: tf.Tensor2D
@@ -35,7 +43,7 @@ afterAll(() => tf.dispose([embeddings, norm]))
 
 /** A context whose text "3 7" is the tokens 3 and 7. */
 const context = (seed = 1, labelWords = ['3', '4 6']): MethodContext => ({
-  config,
+  ...base,
   weight: (name) => (name === 'embed' ? embeddings : norm),
   weightNames: ['embed', 'norm'],
   embeddings,
@@ -139,12 +147,11 @@ test('all weights are copies with a buffer of their own', async () => {
 })
 
 test('trained parameters are known before anything starts', () => {
-  const shapes = { embed: [VOCABULARY, HIDDEN], norm: [HIDDEN] }
-  const count = (id: string, options: OptionValues = {}) =>
-    getMethod(id).trainableParameters(config, shapes, optionsOf(getMethod(id), options))
+  const count = (id: string, options: OptionValues = {}) => getMethod(id).trainableParameters(base, optionsOf(getMethod(id), options))
   expect(count('handwrittenPrompt')).toBe(0)
   expect(count('softPrompt', { virtualTokens: 5 })).toBe(40)
-  expect(count('allWeights')).toBe(328)
+  // A layer is 2 norms of 8, query and output of 8 x 8, key and value of 8 x 4, and 3 of 8 x 12.
+  expect(count('allWeights')).toBe(320 + 2 * (16 + 2 * 64 + 2 * 32 + 3 * 96) + 8)
 })
 
 test('a default recipe takes rate and decay from the registry', () => {
@@ -166,8 +173,8 @@ test('combined adaptations: prompts one after another, hooks chained, first weig
     { virtualTokens: two, linear: (path, _x, y) => (path === 'q' ? tf.add(y, 1) : y), weight: () => embeddings }
   ])
   expect(await combined.virtualTokens!.array()).toEqual([...(await one.array()), ...(await two.array())])
-  expect(await combined.linear!('q', two, one).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(3)))
-  expect(await combined.linear!('v', two, one).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(2)))
+  expect(await combined.linear!('q', two, one, linear).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(3)))
+  expect(await combined.linear!('v', two, one, linear).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(2)))
   expect(combined.weight!('norm')).toBe(norm)
   expect(combined.weight!('embed')).toBe(embeddings)
   expect(combined.keyValues).toBeUndefined()

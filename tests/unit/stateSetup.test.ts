@@ -9,6 +9,7 @@ import { defaultSetup, numberProblem, raceRequest, setupOf, type MethodTable, ty
 const method = (id: string, trains: boolean): Method => ({
   id,
   title: `The ${id}`,
+  tier: 'main',
   summary: '',
   trains,
   changesBase: false,

@@ -1,9 +1,12 @@
 // Full fine-tuning: the run owns a copy of every weight of the base and trains them all.
+import { weightShapes } from '../model/layout'
+import { copiesOf, numbersOf, replacing } from './copies'
 import type { Method } from './method'
 
 export const allWeights: Method = {
   id: 'allWeights',
   title: 'All weights',
+  tier: 'main',
   summary:
     'Changes every number in the model: the most freedom, the most memory, a full-size file, and some of what it knew may be forgotten.',
   paper: {
@@ -21,12 +24,7 @@ export const allWeights: Method = {
     source: 'Provisional: the recipe of the PyTorch reference (AdamW, 10 warm-up steps, linear to zero).'
   },
 
-  // Times one, because `clone` would share the base's buffer.
-  initialParameters: ({ weight, weightNames }) =>
-    Promise.resolve(Object.fromEntries(weightNames.map((name) => [name, weight(name).mul(1)]))),
-
-  adaptation: (parameters) => ({ weight: (name) => parameters[name] }),
-
-  trainableParameters: (_config, weightShapes) =>
-    Object.values(weightShapes).reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0)
+  initialParameters: (context) => Promise.resolve(copiesOf(context.weightNames, context)),
+  adaptation: replacing,
+  trainableParameters: (base) => numbersOf(Object.keys(weightShapes(base.config, base.layout)), base)
 }

@@ -31,7 +31,7 @@ export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
     combined.linearInput = (path, x) => parts.reduce((input, part) => part.linearInput?.(path, input) ?? input, x)
   }
   if (parts.some((part) => part.linear)) {
-    combined.linear = (path, x, y) => parts.reduce((output, part) => part.linear?.(path, x, output) ?? output, y)
+    combined.linear = (path, x, y, product) => parts.reduce((output, part) => part.linear?.(path, x, output, product) ?? output, y)
   }
   if (parts.some((part) => part.weight)) {
     combined.weight = (name) => {

@@ -4,6 +4,7 @@ import type { Method } from './method'
 export const handwrittenPrompt: Method = {
   id: 'handwrittenPrompt',
   title: 'Hand-written prompt',
+  tier: 'main',
   summary: 'Asks the untouched model with the words of the template: what you get for free, before any tuning.',
   paper: {
     title: 'Language Models are Few-Shot Learners',

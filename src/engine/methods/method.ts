@@ -1,6 +1,8 @@
 // What a tuning method is: the one interface between the registry's rows, the forward pass and the trainer.
 import type * as tf from '@tensorflow/tfjs'
+import type { LinearInputs } from '../kernels/linear'
 import type { DecoderConfig } from '../model/config'
+import type { DecoderLayout } from '../model/layout'
 import type { Random } from '../random'
 
 /** Tensors by name. Weights of the base go by their Hugging Face names, in the Hugging Face layout. */
@@ -12,6 +14,9 @@ export interface KeyValuePrefix {
   value: tf.Tensor2D
 }
 
+/** `x W (+ bias) (+ residual)`. Given to the hooks, and not imported, for the reason that `MethodContext.tensor` tells. */
+export type LinearProduct = (inputs: LinearInputs) => tf.Tensor2D
+
 /** What a method hands to the forward pass, and all that the model knows of it. Hooks run inside the gradient tape. */
 export interface Adaptation {
   /** `[virtualTokens, hidden]` in front of the embedded tokens of every row. */
@@ -19,8 +24,8 @@ export interface Adaptation {
   keyValues?(layer: number): KeyValuePrefix | undefined
   /** Changes what a linear layer reads (the feed-forward (IA)3). `path` is its Hugging Face module name. */
   linearInput?(path: string, x: tf.Tensor2D): tf.Tensor2D
-  /** Changes what a linear layer gives: `x` is `[rows, in]`, `y = xW + b` is `[rows, out]`. */
-  linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D): tf.Tensor2D
+  /** Changes what a linear layer gives: `x` is `[rows, in]`, `y = xW + b` is `[rows, out]`; `product` is the decoder's own fast product. */
+  linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D, product: LinearProduct): tf.Tensor2D
   /** A trained copy in place of the frozen tensor of that Hugging Face name. */
   weight?(name: string): tf.Tensor | undefined
 }
@@ -42,9 +47,14 @@ export type Option =
     }
   | { kind: 'flag'; label: string; help: string; default: boolean }
 
-/** What a method may read when it makes its first tensors. */
-export interface MethodContext {
+/** What is known of a base before its weights are there. */
+export interface BaseShape {
   config: DecoderConfig
+  layout: DecoderLayout
+}
+
+/** What a method may read when it makes its first tensors. */
+export interface MethodContext extends BaseShape {
   /** Frozen tensors of the base, by Hugging Face name. */
   weight(name: string): tf.Tensor
   weightNames: readonly string[]
@@ -65,6 +75,8 @@ export interface MethodContext {
 export interface Method {
   id: string
   title: string
+  /** `main` methods are offered at first sight; `more` are one click away. */
+  tier: 'main' | 'more'
   /** One sentence for someone who meets the method for the first time. */
   summary: string
   paper?: { title: string; authors: string; year: number; url: string }
@@ -81,6 +93,6 @@ export interface Method {
   initialParameters(context: MethodContext, options: OptionValues): Promise<NamedTensors>
   /** Where those tensors enter the forward pass. Pure; runs inside the tape, so gradients flow into `parameters`. */
   adaptation(parameters: NamedTensors, config: DecoderConfig, options: OptionValues): Adaptation
-  /** Numbers trained, known before anything starts. `weightShapes` are the base's by Hugging Face name. */
-  trainableParameters(config: DecoderConfig, weightShapes: Record<string, readonly number[]>, options: OptionValues): number
+  /** Numbers trained, known before anything starts. */
+  trainableParameters(base: BaseShape, options: OptionValues): number
 }

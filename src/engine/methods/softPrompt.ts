@@ -6,6 +6,7 @@ import type { Method, MethodContext, OptionValues } from './method'
 export const softPrompt: Method = {
   id: 'softPrompt',
   title: 'Soft prompt',
+  tier: 'main',
   summary:
     'Freezes the model and learns a few invisible words in front of every text: a tiny file, and nothing is forgotten once it is taken off.',
   paper: {
@@ -77,7 +78,7 @@ export const softPrompt: Method = {
 
   adaptation: (parameters) => ({ virtualTokens: parameters.virtualTokens as tf.Tensor2D }),
 
-  trainableParameters: (config, _weightShapes, options) => settings(options).virtualTokens * config.hiddenSize
+  trainableParameters: ({ config }, options) => settings(options).virtualTokens * config.hiddenSize
 }
 
 function settings(options: OptionValues) {

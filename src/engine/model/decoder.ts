@@ -68,8 +68,10 @@ export class Decoder {
    * rows still count from its own first token.
    * @throws UserError where tokens, virtual tokens and prefix together are longer than the model's positions
    */
-  hiddenStates(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Tensor2D {
+  hiddenStates(batch: Batch, given: Adaptation = NO_ADAPTATION): tf.Tensor2D {
     return tf.tidy(() => {
+      // Virtual tokens may be made when they are read: once is enough.
+      const adaptation = { ...given }
       const virtual = adaptation.virtualTokens?.shape[0] ?? 0
       const time = virtual + batch.time
       const rows = batch.labelRows.map((row) => Math.floor(row / batch.time) * time + virtual + (row % batch.time))
@@ -156,7 +158,7 @@ export class Decoder {
       bias: bias ? (this.#use(`${path}.bias`, adaptation) as tf.Tensor1D) : undefined
     }
     if (!adaptation.linear) return linear({ ...inputs, residual })
-    const y = adaptation.linear(path, input, linear(inputs))
+    const y = adaptation.linear(path, input, linear(inputs), linear)
     return residual ? tf.add(y, residual) : y
   }
 

@@ -61,6 +61,7 @@ export class Trainer {
     const random = new Random(recipe.seed)
     const context: MethodContext = {
       config: decoder.config,
+      layout: decoder.layout,
       weight: (name) => decoder.weight(name),
       weightNames: decoder.weightNames,
       embeddings: decoder.weight(decoder.layout.embedding) as tf.Tensor2D,

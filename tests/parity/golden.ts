@@ -51,6 +51,7 @@ export interface GoldenBatch {
 export interface GoldenTrajectory {
   lr: number
   weight_decay: number
+  labels: 'labels' | 'class_labels'
   losses: number[]
 }
 
@@ -60,13 +61,17 @@ export interface GoldenExpectation {
   forward: { loss: number; class_loss: number; logits_row0: number[][] }
   grads: Record<string, { norm: number; sum: number; first: number[] }>
   generate: { prompt: number[]; greedy: number[] }
-  full: GoldenTrajectory & { final_first: Record<string, number[]> }
-  prompt: GoldenTrajectory & { initial: number[][]; final: number[][]; labels: 'labels' | 'class_labels' }
-  prefix: GoldenTrajectory & { initial: number[][]; final: number[][]; labels: 'labels' | 'class_labels' }
+  full: Omit<GoldenTrajectory, 'labels'> & { final_first: Record<string, number[]> }
+  prompt: GoldenTrajectory & { initial: number[][]; final: number[][] }
+  prefix: GoldenTrajectory & { initial: number[][]; final: number[][] }
   /** Low-rank pairs by module: `<path>.lora_A` `[r, in]` and `<path>.lora_B` `[out, r]`. */
   lora: GoldenTrajectory & { r: number; alpha: number; initial: Record<string, number[][]>; final: Record<string, number[][]> }
   /** Scales by module: `<path>.ia3_l.default`, of the input of `feedforward_modules` and the output of the others. */
   ia3: GoldenTrajectory & { feedforward_modules: string[]; initial: Record<string, number[]>; final: Record<string, number[]> }
+  /** All biases; absent where the model has none. */
+  bitfit?: GoldenTrajectory
+  /** The last layer and the final norm. */
+  last_layer: GoldenTrajectory & { trainable: number }
 }
 
 /** Folders of models whose architecture the engine has, and the others. */

@@ -65,7 +65,16 @@ const isRowOfTable = (values: number[]) =>
   Array.from({ length: VOCABULARY }, (_, id) => id).find((id) => rowsOf(table, id).every((value, j) => value === values[j]))
 
 test('every row of the registry is complete, and its defaults meet its own ranges', () => {
-  expect(Object.keys(methods)).toEqual(['handwrittenPrompt', 'softPrompt', 'allWeights'])
+  expect(Object.keys(methods)).toEqual([
+    'handwrittenPrompt',
+    'softPrompt',
+    'lora',
+    'allWeights',
+    'prefix',
+    'ia3',
+    'biases',
+    'lastLayers'
+  ])
   for (const [id, method] of Object.entries(methods)) {
     expect(method.id).toBe(id)
     expect(method.summary).toMatch(/\.$/)

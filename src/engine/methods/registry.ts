@@ -1,13 +1,18 @@
 // The one table of tuning methods, and the check of what a person chose for one of them.
 import { UserError } from '../errors'
 import { allWeights } from './allWeights'
+import { biases } from './biases'
 import { handwrittenPrompt } from './handwrittenPrompt'
+import { ia3 } from './ia3'
+import { lastLayers } from './lastLayers'
+import { lora } from './lora'
 import type { Method, Option, OptionValue, OptionValues } from './method'
+import { prefix } from './prefix'
 import { softPrompt } from './softPrompt'
 
 /** By id, in the order in which the page shows them. A new method is one file and one row here. */
 export const methods: Record<string, Method> = Object.fromEntries(
-  [handwrittenPrompt, softPrompt, allWeights].map((method) => [method.id, method])
+  [handwrittenPrompt, softPrompt, lora, allWeights, prefix, ia3, biases, lastLayers].map((method) => [method.id, method])
 )
 
 /** The method of that id. Throws a `UserError` that lists the known ones. */

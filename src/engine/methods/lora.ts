@@ -1,0 +1,118 @@
+// LoRA (Hu et al. 2021): beside each chosen linear layer a product of two thin matrices is trained, and added to what the layer gives.
+import type * as tf from '@tensorflow/tfjs'
+import { UserError } from '../errors'
+import type { Method, OptionValues } from './method'
+import { uniformTensor } from './starts'
+import { targetProjections } from './targets'
+
+export const lora: Method = {
+  id: 'lora',
+  title: 'LoRA',
+  tier: 'main',
+  summary: 'Freezes the model and learns a small correction beside some of its layers: a small file that can be taken off again.',
+  paper: {
+    title: 'LoRA: Low-Rank Adaptation of Large Language Models',
+    authors: 'Hu et al.',
+    year: 2021,
+    url: 'https://arxiv.org/abs/2106.09685'
+  },
+  trains: true,
+  changesBase: false,
+  options: {
+    rank: {
+      kind: 'integer',
+      label: 'Rank',
+      help: 'How many directions each correction has; more can learn more and make a bigger file.',
+      default: 8,
+      minimum: 1,
+      maximum: 256
+    },
+    alpha: {
+      kind: 'number',
+      label: 'Alpha',
+      help: 'How loud the correction is: it is multiplied by alpha over rank.',
+      default: 16,
+      minimum: 0.001,
+      maximum: 1024
+    },
+    targets: {
+      kind: 'choice',
+      label: 'Where',
+      help: 'Which layers get a correction; the paper found queries and values to be the best place for few numbers.',
+      default: 'queryValue',
+      choices: [
+        { value: 'queryValue', label: 'Queries and values' },
+        { value: 'attention', label: 'All of attention' },
+        { value: 'linear', label: 'Every linear layer' },
+        { value: 'named', label: 'Layers that I name' }
+      ]
+    },
+    modules: {
+      kind: 'text',
+      label: 'Layer names',
+      help: 'Names of linear layers or their last parts, between commas; * stands for anything.',
+      default: 'q_proj, v_proj',
+      when: { option: 'targets', value: 'named' }
+    },
+    rankStabilised: {
+      kind: 'flag',
+      label: 'Rank-stabilised',
+      help: 'Divides alpha by the square root of the rank instead of the rank, so that high ranks learn as fast as low ones (rsLoRA).',
+      default: false
+    }
+  },
+  defaults: {
+    learningRate: 2e-3,
+    weightDecay: 0,
+    source: 'Provisional: to be set by a sweep on the validation splits.'
+  },
+
+  async initialParameters(context, options) {
+    const { rank } = settings(options)
+    const targets = targetsOf(context.layout, options)
+    if (targets.length === 0) {
+      throw new UserError(
+        `LoRA: this model has no linear layer that is called ${JSON.stringify(options.modules)}.`,
+        `Its layers are called, for example: ${targetProjections(context.layout, 'linear')
+          .slice(0, 7)
+          .map(({ path }) => path.split('.').at(-1))
+          .join(', ')}.`
+      )
+    }
+    return Promise.resolve(
+      Object.fromEntries(
+        targets.flatMap(({ path, inputs, outputs }) => [
+          [down(path), uniformTensor(context, [rank, inputs], 1 / Math.sqrt(inputs))],
+          // Zero, so that the first step starts from the model as it is.
+          [up(path), context.tensor(new Float32Array(outputs * rank), [outputs, rank])]
+        ])
+      )
+    )
+  },
+
+  adaptation(parameters, _config, options) {
+    const { rank, alpha, rankStabilised } = settings(options)
+    const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank)
+    return {
+      linear(path, x, y, product) {
+        const a = parameters[down(path)] as tf.Tensor2D | undefined
+        const b = parameters[up(path)] as tf.Tensor2D | undefined
+        return a && b ? product({ x: product({ x, weight: a }).mul(scale), weight: b, residual: y }) : y
+      }
+    }
+  },
+
+  trainableParameters: ({ layout }, options) =>
+    targetsOf(layout, options).reduce((sum, { inputs, outputs }) => sum + settings(options).rank * (inputs + outputs), 0)
+}
+
+/** `[rank, inputs]`, called A in the paper, and `[outputs, rank]`, called B; the names are PEFT's. */
+const down = (path: string): string => `${path}.lora_A.weight`
+const up = (path: string): string => `${path}.lora_B.weight`
+
+const targetsOf = (layout: Parameters<typeof targetProjections>[0], options: OptionValues) =>
+  targetProjections(layout, options.targets as string, options.modules as string)
+
+function settings(options: OptionValues) {
+  return { rank: options.rank as number, alpha: options.alpha as number, rankStabilised: options.rankStabilised as boolean }
+}

@@ -1,0 +1,105 @@
+// Ten AdamW steps of each method against PEFT's: losses and final tensors.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { getMethod, optionsOf } from '../../src/engine/methods/registry'
+import type { Decoder } from '../../src/engine/model/decoder'
+import type { StoredTensors } from '../../src/engine/training/checkpoint'
+import { backends, useBackend } from '../engine/backend'
+import { listModels, loadModel, readJson, relativeError, type GoldenExpectation } from './golden'
+import { expectLosses, trajectory } from './trajectory'
+
+const { own, supported } = await listModels()
+const models = await Promise.all(
+  supported.map(async (folder) => ({ folder, expects: Object.keys(await readJson<object>(`${folder}/expected.json`)) }))
+)
+
+test('every method has its fixtures, biases where the model has some', () => {
+  if (!own) return
+  for (const { expects } of models) expect(expects).toEqual(expect.arrayContaining(['prefix', 'lora', 'ia3', 'last_layer']))
+  const withBiases = models.filter(({ expects }) => expects.includes('bitfit')).map(({ folder }) => folder)
+  expect(withBiases).toEqual(['gpt2', 'gpt_neo', 'gpt_neox', 'qwen2'])
+})
+
+const matrix = (rows: readonly (readonly number[])[]) => ({ shape: [rows.length, rows[0]!.length], data: Float32Array.from(rows.flat()) })
+
+/** PEFT keeps, by virtual token, each layer's key and then its value, side by side; a tensor of each here. */
+function prefixTensors(rows: readonly (readonly number[])[], { layers, keyValueHeads, headSize }: Decoder['config']): StoredTensors {
+  const width = keyValueHeads * headSize
+  const sides = Array.from({ length: 2 * layers }, (_, i) => {
+    const name = `prefix.${Math.floor(i / 2)}.${i % 2 === 0 ? 'key' : 'value'}`
+    return [name, matrix(rows.map((row) => row.slice(i * width, (i + 1) * width)))] as const
+  })
+  return Object.fromEntries(sides)
+}
+
+const loraTensors = (named: Record<string, number[][]>): StoredTensors =>
+  Object.fromEntries(Object.entries(named).map(([name, rows]) => [`${name}.weight`, matrix(rows)]))
+
+function ia3Tensors(named: Record<string, number[]>, feedForward: readonly string[]): StoredTensors {
+  return Object.fromEntries(
+    Object.entries(named).map(([name, scales]) => {
+      const path = name.replace('.ia3_l.default', '')
+      const scalesInput = feedForward.some((module) => path.endsWith(`.${module}`))
+      return [`${path}.ia3_l`, { shape: scalesInput ? [1, scales.length] : [scales.length, 1], data: Float32Array.from(scales) }]
+    })
+  )
+}
+
+/** Within 2e-3 of the largest number of the fixture's tensor. */
+function expectTensors(tensors: StoredTensors, expected: StoredTensors): void {
+  expect(Object.keys(tensors).toSorted()).toEqual(Object.keys(expected).toSorted())
+  for (const [name, { data }] of Object.entries(expected)) expect(relativeError(tensors[name]!.data, data), name).toBeLessThan(2e-3)
+}
+
+describe.each(backends)('%s', (backend) => {
+  beforeAll(() => useBackend(backend))
+
+  describe.each(models)('$folder', ({ folder, expects }) => {
+    /** Fixtures from elsewhere may hold less than ours; models without biases have no fixture of them. */
+    const testOf = (part: string) => (expects.includes(part) ? test : () => undefined)
+    let decoder: Decoder
+    let expected: GoldenExpectation
+    beforeAll(async () => {
+      ;({ decoder, expected } = await loadModel(folder))
+    })
+    afterAll(() => decoder.dispose())
+
+    testOf('prefix')('prefix', async () => {
+      const { prefix } = expected
+      const part = { method: 'prefix', options: { virtualTokens: prefix.initial.length } }
+      const initial = prefixTensors(prefix.initial, decoder.config)
+      const { losses, tensors } = await trajectory(decoder, expected, prefix, part, initial)
+      expectLosses(losses, prefix.losses)
+      expectTensors(tensors, prefixTensors(prefix.final, decoder.config))
+    })
+
+    testOf('lora')('LoRA', async () => {
+      const { lora } = expected
+      const part = { method: 'lora', options: { rank: lora.r, alpha: lora.alpha, targets: 'queryValue' } }
+      const { losses, tensors } = await trajectory(decoder, expected, lora, part, loraTensors(lora.initial))
+      expectLosses(losses, lora.losses)
+      expectTensors(tensors, loraTensors(lora.final))
+    })
+
+    testOf('ia3')('(IA)³', async () => {
+      const { ia3 } = expected
+      const initial = ia3Tensors(ia3.initial, ia3.feedforward_modules)
+      const { losses, tensors } = await trajectory(decoder, expected, ia3, { method: 'ia3', options: {} }, initial)
+      expectLosses(losses, ia3.losses)
+      expectTensors(tensors, ia3Tensors(ia3.final, ia3.feedforward_modules))
+    })
+
+    testOf('bitfit')('biases', async () => {
+      const { losses, tensors } = await trajectory(decoder, expected, expected.bitfit!, { method: 'biases', options: {} })
+      expectLosses(losses, expected.bitfit!.losses)
+      expect(Object.keys(tensors).toSorted()).toEqual(decoder.weightNames.filter((name) => name.endsWith('.bias')).toSorted())
+    })
+
+    testOf('last_layer')('last layer', async () => {
+      const { last_layer: lastLayer } = expected
+      const { losses } = await trajectory(decoder, expected, lastLayer, { method: 'lastLayers', options: {} })
+      expectLosses(losses, lastLayer.losses)
+      const method = getMethod('lastLayers')
+      expect(method.trainableParameters(decoder, optionsOf(method))).toBe(lastLayer.trainable)
+    })
+  })
+})

@@ -71,6 +71,7 @@ test('every row of the registry is complete, and its defaults meet its own range
     'lora',
     'allWeights',
     'prefix',
+    'pTuning',
     'ia3',
     'biases',
     'lastLayers'

@@ -8,11 +8,12 @@ import { lastLayers } from './lastLayers'
 import { lora } from './lora'
 import type { Method, Option, OptionValue, OptionValues } from './method'
 import { prefix } from './prefix'
+import { pTuning } from './pTuning'
 import { softPrompt } from './softPrompt'
 
 /** By id, in the order in which the page shows them. A new method is one file and one row here. */
 export const methods: Record<string, Method> = Object.fromEntries(
-  [handwrittenPrompt, softPrompt, lora, allWeights, prefix, ia3, biases, lastLayers].map((method) => [method.id, method])
+  [handwrittenPrompt, softPrompt, lora, allWeights, prefix, pTuning, ia3, biases, lastLayers].map((method) => [method.id, method])
 )
 
 /** The method of that id. Throws a `UserError` that lists the known ones. */

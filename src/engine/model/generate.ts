@@ -27,9 +27,10 @@ const BUCKET = 16
  */
 export async function* generate(decoder: Decoder, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number, void, void> {
   const { adaptation = {}, signal, random, stopTokens = [], maximumTokens } = options
-  const virtual = adaptation.virtualTokens?.shape[0] ?? 0
+  // Tidied, because a method may make its tensors when they are asked for.
+  const virtual = tf.tidy(() => adaptation.virtualTokens?.shape[0] ?? 0)
   if (virtual + prompt.length === 0) throw new UserError('There is no text to continue.', 'Write at least one word.')
-  const prefix = adaptation.keyValues?.(0)?.key.shape[0] ?? 0
+  const prefix = tf.tidy(() => adaptation.keyValues?.(0)?.key.shape[0] ?? 0)
   const cache = new KeyValueCache()
   try {
     let position = virtual + prompt.length

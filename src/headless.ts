@@ -55,7 +55,7 @@ export interface HeadlessResult {
   forgetting: Forgetting
   cost: Cost
   stopReason: StopReason
-  /** The step with the lowest validation loss, whose tensors were evaluated. */
+  /** The best step on the validation split, whose tensors were evaluated. */
   bestStep: number
   curve: Curve
   recipe: Recipe

@@ -1,7 +1,7 @@
 // The engine as the page sees it: what runs it, which model and task are loaded, and what went wrong.
 import { connectEngine, type Engine } from '../client/client'
 import { describeError } from '../engine/errors'
-import type { DeviceReport, ModelReport, ModelSource, Progress, RunRequest, TaskReport, TaskSource } from '../worker/protocol'
+import type { BackendName, DeviceReport, ModelReport, ModelSource, Progress, RunRequest, TaskReport, TaskSource } from '../worker/protocol'
 
 /** Where the page's own files are, in full: the worker's address is another one. */
 const siteRoot = new URL(import.meta.env.BASE_URL, globalThis.location.href).href
@@ -62,10 +62,11 @@ export class EngineSession {
     this.api = connect()
   }
 
-  /** Starts the backend, once. */
-  start(): Promise<void> {
-    return (this.#started ??= this.api
-      .start({ siteRoot })
+  /** Starts the backend, once: `prefer` where it still works, else the fastest. */
+  start(prefer?: BackendName): Promise<void> {
+    return (this.#started ??= (
+      prefer ? this.api.start({ siteRoot, prefer }).catch(() => this.api.start({ siteRoot })) : this.api.start({ siteRoot })
+    )
       .then((report) => void (this.device = report))
       .catch((error: unknown) => void (this.deviceProblem = describeError(error))))
   }

@@ -72,7 +72,7 @@ export const numberFields = {
     label: 'Patience',
     minimum: 0,
     maximum: 100,
-    help: 'Stop a method early after so many validations without a lower loss. 0 never stops early.'
+    help: 'Stop a method early after so many validations without a better one. 0 never stops early.'
   },
   batchSize: { label: 'Batch size', minimum: 1, maximum: 64, help: 'Examples read in one step. All methods read the same ones.' },
   seed: {

@@ -23,9 +23,9 @@ class Workshop {
 
   /** Starts the engine and looks for a race that was cut; to be called once. */
   async begin(): Promise<void> {
-    void this.engine.start()
     try {
       const stored = await unfinishedRace()
+      void this.engine.start(stored?.device?.backend)
       if (stored) {
         this.unfinished = await restored(stored)
         this.setup.adopt(stored.request)
@@ -33,6 +33,7 @@ class Workshop {
       }
     } catch (error) {
       this.problem = describeError(error)
+      void this.engine.start()
     }
     this.isBegun = true
   }

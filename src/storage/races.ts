@@ -13,13 +13,21 @@ import { checkName } from './names'
  * Stores a race and its runs, before the first checkpoint. A race that is stored already is returned as it is.
  * @throws UserError where there is no room
  */
-export async function createRace(request: RaceRequest, phase: RacePhase = 'preparing'): Promise<StoredRace> {
+export async function createRace(request: RaceRequest, phase: RacePhase = 'preparing', device?: StoredRace['device']): Promise<StoredRace> {
   return withRoom(() =>
     changeLibrary(async (records) => {
       const stored = await records.get('race', request.id)
       if (stored) return stored
       const now = Date.now()
-      const race: StoredRace = { id: request.id, name: request.name, request, phase, createdAt: now, updatedAt: now }
+      const race: StoredRace = {
+        id: request.id,
+        name: request.name,
+        request,
+        phase,
+        ...(device && { device }),
+        createdAt: now,
+        updatedAt: now
+      }
       records.put('race', race.id, race)
       for (const run of request.runs) {
         if (await records.get('run', run.id)) throw new Error(`A run with the id ${run.id} is stored already.`)

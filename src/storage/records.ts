@@ -1,6 +1,6 @@
 // What is kept in IndexedDB: races, runs and checkpoints, as plain data and typed arrays.
 import type { Curve, RunResult } from '../engine/training/records'
-import type { RaceRequest, RacePhase, RunRequest } from '../worker/protocol'
+import type { DeviceReport, RaceRequest, RacePhase, RunRequest } from '../worker/protocol'
 
 export type { Checkpoint, CheckpointKind, CheckpointState, StoredTensors } from '../engine/training/checkpoint'
 
@@ -10,6 +10,8 @@ export interface StoredRace {
   name: string
   request: RaceRequest
   phase: RacePhase
+  /** What computed it; a race that was cut goes on there, since another backend rounds differently. */
+  device?: Pick<DeviceReport, 'backend' | 'adapter'>
   createdAt: number
   updatedAt: number
 }

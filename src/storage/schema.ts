@@ -131,6 +131,7 @@ export const storedRaceSchema = v.object({
   name: text,
   request: raceRequest,
   phase: v.picklist(['preparing', 'running', 'paused', 'evaluating', 'finished', 'failed']),
+  device: v.optional(v.object({ backend: v.picklist(['webgpu', 'wasm', 'webgl']), adapter: text })),
   createdAt: time,
   updatedAt: time
 }) satisfies v.GenericSchema<unknown, StoredRace>
@@ -151,7 +152,7 @@ export const checkpointStateSchema = v.object({
     tokens: number,
     peakBytes: number
   }),
-  best: v.object({ step: count, loss: number, validationsWithoutGain: count }),
+  best: v.object({ step: count, f1Macro: number, loss: number, validationsWithoutGain: count }),
   curve,
   stopReason: v.optional(stopReason)
 }) satisfies v.GenericSchema<unknown, CheckpointState>

@@ -5,7 +5,7 @@ import type { StoredCheckpoints } from '../engine/training/run'
 import { loadCheckpoint, loadForResume, saveCheckpoint } from '../storage/checkpoints'
 import { createRace, updateRace } from '../storage/races'
 import { updateRun } from '../storage/runs'
-import type { RaceEvent, RacePhase, RaceRequest } from './protocol'
+import type { DeviceReport, RaceEvent, RacePhase, RaceRequest } from './protocol'
 
 export class RaceKeeper {
   readonly #raceId: string
@@ -23,10 +23,19 @@ export class RaceKeeper {
   /** Stores a new race, or finds the checkpoints of one that was stored before. `report` is told what could not be stored or read. */
   static async open(
     request: RaceRequest,
+    device: DeviceReport,
     report: (event: RaceEvent) => void
   ): Promise<{ keeper: RaceKeeper; checkpoints: Map<string, StoredCheckpoints> }> {
     const keeper = new RaceKeeper(request.id, report)
-    await createRace(request)
+    const { backend, adapter } = device
+    const stored = await createRace(request, 'preparing', { backend, adapter })
+    if (stored.device && stored.device.backend !== backend) {
+      report({
+        type: 'problem',
+        message: `This race began on ${stored.device.adapter} and goes on on ${adapter}.`,
+        advice: 'Its losses differ in the last digits from those of an unbroken race.'
+      })
+    }
     const checkpoints = new Map<string, StoredCheckpoints>()
     for (const { id } of request.runs) {
       const { checkpoint: last, problem } = await loadForResume(id)

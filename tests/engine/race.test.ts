@@ -7,7 +7,7 @@ import type { RaceData } from '../../src/engine/training/data'
 import type { RaceEvent, RunRequest } from '../../src/engine/training/events'
 import { Race, type RaceOptions } from '../../src/engine/training/race'
 import type { RaceSettings, Recipe } from '../../src/engine/training/recipe'
-import type { StepRecord } from '../../src/engine/training/records'
+import type { StepRecord, ValidationRecord } from '../../src/engine/training/records'
 import type { StoredCheckpoints } from '../../src/engine/training/run'
 import { useBackend } from './backend'
 import { alive, raceDecoder, tinyData, tinyRecipe, tinyTask } from './tinyRace'
@@ -112,12 +112,11 @@ describe('on wasm', () => {
     const log = await runWhole({ settings: { ...settings, budget: { kind: 'steps', steps: 40 }, evaluateEvery: 10 } })
     for (const run of ['prompt', 'weights']) {
       const [{ result }] = log.of('result', run) as [EventOf<'result'>]
-      const lowest = log
-        .of('validation', run)
-        .reduce((best, { record }) => (record.loss < best.loss ? record : best), { loss: Infinity, step: -1 })
-      expect(result.bestStep).toBe(lowest.step)
+      const validations = log.of('validation', run).map(({ record }) => record)
+      const [best] = validations.sort((a, b) => b.f1Macro - a.f1Macro || a.loss - b.loss) as [ValidationRecord]
+      expect(result.bestStep).toBe(best.step)
       expect(result.bestStep).toBeGreaterThan(0)
-      expect(result.validation.accuracy).toBe(log.of('validation', run).find(({ record }) => record.step === lowest.step)!.record.accuracy)
+      expect(result.validation.accuracy).toBe(log.of('validation', run).find(({ record }) => record.step === best.step)!.record.accuracy)
       expect(result.test.examples).toBe(16)
       expect(result.labels).toEqual(['bright', 'dull'])
       expect(result.predictions.map(({ label }) => label)).toEqual(tinyTask.test.map(({ label }) => (label === 'bright' ? 0 : 1)))

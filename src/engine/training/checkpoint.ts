@@ -19,8 +19,8 @@ export interface CheckpointState {
   random: RandomState
   /** Batch shapes that are already compiled count anew after a reload; their charged time does not. */
   accounts: AccountsState
-  /** `loss` is infinite before the first validation. */
-  best: { step: number; loss: number; validationsWithoutGain: number }
+  /** The best validation so far: `f1Macro` is -1 and `loss` infinite before the first. */
+  best: { step: number; f1Macro: number; loss: number; validationsWithoutGain: number }
   curve: Curve
   /** Set where the run takes no more steps. */
   stopReason?: StopReason

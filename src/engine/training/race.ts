@@ -70,7 +70,7 @@ export class Race {
     return new Race(options, runs)
   }
 
-  /** Trained tensors of a run at its lowest validation loss so far, in host memory. */
+  /** Trained tensors of a run at its best validation so far, in host memory. */
   bestTensors(runId: string): RaceRun['bestTensors'] | undefined {
     return this.#runs.find(({ id }) => id === runId)?.bestTensors
   }

@@ -65,7 +65,7 @@ export type StopReason = 'budget' | 'patience' | 'stopped' | 'diverged'
 
 export interface RunResult {
   stopReason: StopReason
-  /** The step whose checkpoint was evaluated: the one with the lowest validation loss. */
+  /** The step whose checkpoint was evaluated: the best on the validation split. */
   bestStep: number
   labels: string[]
   test: ClassificationMetrics

@@ -18,6 +18,9 @@ export interface StoredCheckpoints {
   last?: Checkpoint
 }
 
+/** Before the first validation, which any result beats. */
+const NOTHING_YET: CheckpointState['best'] = { step: 0, f1Macro: -1, loss: Infinity, validationsWithoutGain: 0 }
+
 export interface RunOptions {
   decoder: Decoder
   data: RaceData
@@ -30,7 +33,7 @@ export class RaceRun {
   stopReason: StopReason | undefined
   /** Of its evaluations; undefined before the first. */
   millisecondsPerWork: number | undefined
-  #best: CheckpointState['best'] = { step: 0, loss: Infinity, validationsWithoutGain: 0 }
+  #best: CheckpointState['best'] = { ...NOTHING_YET }
   #bestTensors: StoredTensors = {}
   #batches: BatchSequence
   #curve: Curve = { steps: [], validation: [] }
@@ -87,7 +90,7 @@ export class RaceRun {
     return this.#best
   }
 
-  /** Trained tensors at the lowest validation loss, in host memory. */
+  /** Trained tensors at the best validation, in host memory. */
   get bestTensors(): StoredTensors {
     return this.#bestTensors
   }
@@ -113,16 +116,20 @@ export class RaceRun {
     return due && this.#curve.validation.at(-1)?.step !== this.stepsDone
   }
 
-  /** Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept. */
+  /**
+   * Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept: those with the highest macro F1,
+   * and among equals the lowest loss. The loss alone would choose too early: overconfidence raises it while the answers still get better.
+   */
   async addValidation({ loss, metrics }: Evaluation): Promise<boolean> {
     const step = this.stepsDone
-    const { accounts } = this.trainer
-    this.#curve.validation.push({ step, seconds: accounts.seconds, loss, accuracy: metrics.accuracy, f1Macro: metrics.macro.f1 })
+    const f1Macro = metrics.macro.f1
+    this.#curve.validation.push({ step, seconds: this.trainer.accounts.seconds, loss, accuracy: metrics.accuracy, f1Macro })
+    const better = f1Macro > this.#best.f1Macro || (f1Macro === this.#best.f1Macro && loss < this.#best.loss)
     // After a reload the best may lie ahead of where the run goes on; when it is reached again it is a gain again.
-    const gained = loss < this.#best.loss || step === this.#best.step
+    const gained = better || step === this.#best.step
     if (gained) {
       this.#bestTensors = await this.trainer.tensors('best')
-      this.#best = { step, loss, validationsWithoutGain: 0 }
+      this.#best = { step, f1Macro, loss, validationsWithoutGain: 0 }
     } else {
       this.#best.validationsWithoutGain++
     }
@@ -188,15 +195,14 @@ export class RaceRun {
     this.#curve = { steps: [...state.curve.steps], validation: [...state.curve.validation] }
     this.stopReason = state.stopReason
     if (best && best.state.best.step >= state.best.step) {
-      const { step, loss } = best.state.best
-      this.#best = { step, loss, validationsWithoutGain: state.best.validationsWithoutGain }
+      this.#best = { ...best.state.best, validationsWithoutGain: state.best.validationsWithoutGain }
       this.#bestTensors = best.tensors
     } else if (initial) {
       this.#best = { ...state.best }
       this.#bestTensors = initial
     } else {
       // The best tensors are lost: the best of what is left are those to go on from.
-      this.#best = { step: this.stepsDone, loss: Infinity, validationsWithoutGain: 0 }
+      this.#best = { ...NOTHING_YET, step: this.stepsDone }
       this.#bestTensors = await this.trainer.tensors('best')
     }
   }

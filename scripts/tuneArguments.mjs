@@ -15,7 +15,7 @@ What to tune
   --label-word NAME=WORD  repeatable
 
 How to tune it
-  --method ID             softPrompt, allWeights or handwrittenPrompt (default softPrompt)
+  --method ID             such as softPrompt, lora or allWeights (default softPrompt); an unknown one lists them all
   --option KEY=VALUE      of the method, repeatable: --option virtualTokens=20
   --steps N | --seconds N budget (default 100 steps); seconds are training time alone
   --seed N                order of the examples, first values, split of a file (default 1)

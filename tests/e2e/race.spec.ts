@@ -82,16 +82,16 @@ test('a race ends in a table, matrices with examples and answers to a typed text
 })
 
 test('a race that is killed goes on after a reload with the same losses', async ({ page }) => {
-  const query = 'steps=240&evaluateEvery=20&seed=5'
+  const query = 'steps=160&evaluateEvery=20&seed=5'
   await startRace(page, query)
   await finished(page)
   const whole = { soft: await exportRun(page, 'Soft prompt'), all: await exportRun(page, 'All weights') }
-  expect(whole.all.losses).toHaveLength(240)
+  expect(whole.all.losses).toHaveLength(160)
   await deleteAllRuns(page)
   await page.reload()
 
   await startRace(page, query)
-  await expect(page.getByText(/^step (2[1-9]|[3-9]\d|1\d\d) of 240$/)).toBeVisible({ timeout: 60_000 })
+  await expect(page.getByText(/^step (2[1-9]|[3-9]\d|1[0-3]\d) of 160$/)).toBeVisible({ timeout: 60_000 })
   // The tab's process is gone at once: nothing is said goodbye to.
   const devTools = await page.context().newCDPSession(page)
   const crashed = page.waitForEvent('crash')
@@ -99,7 +99,7 @@ test('a race that is killed goes on after a reload with the same losses', async 
   await crashed
   const reopened = await page.context().newPage()
   await reopened.goto(page.url())
-  await expect(reopened.getByText(/Your race stopped at step \d+ of 240/)).toBeVisible({ timeout: 60_000 })
+  await expect(reopened.getByText(/Your race stopped at step \d+ of 160/)).toBeVisible({ timeout: 60_000 })
   await reopened.getByRole('button', { name: 'Continue' }).click()
   await finished(reopened)
   const resumed = { soft: await exportRun(reopened, 'Soft prompt'), all: await exportRun(reopened, 'All weights') }

@@ -1,8 +1,6 @@
 // Runs the kernel benchmark in headless Chromium and prints its table: node bench/kernels.mjs [--rounds 5] [--fused-only] [--programs] [--case 0]
 import { parseArgs } from 'node:util'
-import { chromium } from 'playwright'
-import { createServer } from 'vite'
-import { chromiumFlags, findChromium } from '../scripts/chromium.mjs'
+import { openBench } from './open.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -13,21 +11,8 @@ const { values: options } = parseArgs({
   }
 })
 
-const server = await createServer({
-  configFile: false,
-  logLevel: 'error',
-  server: { port: 0 },
-  cacheDir: 'node_modules/.vite-bench',
-  optimizeDeps: { include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu', '@tensorflow/tfjs-backend-wasm'] },
-  build: { target: 'es2022' }
-})
-await server.listen()
-const browser = await chromium.launch({ executablePath: findChromium(), args: chromiumFlags() })
+const { page, close } = await openBench('kernels.html', 'measureCase')
 try {
-  const page = await browser.newPage()
-  page.on('pageerror', (error) => console.error(error))
-  await page.goto(new URL('bench/kernels.html', server.resolvedUrls?.local[0]).href)
-  await page.waitForFunction(() => 'measureCase' in globalThis, undefined, { timeout: 120_000 })
   const names = await page.evaluate(() => globalThis.caseNames)
   const forms = options['fused-only'] ? /** @type {const} */ (['fused']) : /** @type {const} */ (['fused', 'composed'])
   for (const [at, name] of names.entries()) {
@@ -56,6 +41,5 @@ try {
     }
   }
 } finally {
-  await browser.close()
-  await server.close()
+  await close()
 }

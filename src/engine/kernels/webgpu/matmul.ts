@@ -1,8 +1,8 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size; nothing is ever transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
-import { unroll, variants } from './program'
+import { unroll, variants, type Program } from './program'
 import type { Runner } from './run'
-import { chooseTile, type Tile } from './tiles'
+import { chooseTile, meanwhileTile, type Tile } from './tiles'
 
 /**
  * How the operands lie in memory, for a product `[rows, columns]` that sums over `depth`:
@@ -244,23 +244,27 @@ ${unroll(4, (row) => `store(firstRow + member.y * 4u + ${row}u, firstColumn / 4u
   }
 )
 
+function programFor(mode: MatmulMode, tile: Tile, constants: readonly [boolean, boolean, boolean, boolean, boolean]): Program {
+  if (tile.kind === 'workgroup') return workgroupProgram(mode, ...constants)
+  return registerProgram(mode, tile.rows, tile.columns, tile.groupRows, tile.groupColumns, ...constants)
+}
+
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
   const { mode, output, left, right, rows, columns, depth, bias, residual } = options
-  const tile = options.tile ?? chooseTile({ mode, rows, columns, depth, software: run.software })
   const constants = [!!bias, !!residual, rows % 4 === 0, columns % 4 === 0, depth % 4 === 0] as const
-  const dispatch = {
+  let tile = options.tile ?? chooseTile({ mode, rows, columns, depth, software: run.software })
+  let program = programFor(mode, tile, constants)
+  const meanwhile = options.tile ? undefined : meanwhileTile(tile)
+  if (meanwhile && !run.isCompiled(program)) {
+    tile = meanwhile
+    program = programFor(mode, tile, constants)
+  }
+  const [tall, wide] = tile.kind === 'workgroup' ? [SIDE, SIDE] : [tile.rows * tile.groupRows, tile.columns * tile.groupColumns]
+  run.run(program, {
     outputs: [output],
     inputs: [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])],
-    uniforms: [rows, columns, depth]
-  }
-  if (tile.kind === 'workgroup') {
-    run.run(workgroupProgram(mode, ...constants), { ...dispatch, groups: [Math.ceil(columns / SIDE), Math.ceil(rows / SIDE)] })
-  } else {
-    const { rows: tileRows, columns: tileColumns, groupRows, groupColumns } = tile
-    run.run(registerProgram(mode, tileRows, tileColumns, groupRows, groupColumns, ...constants), {
-      ...dispatch,
-      groups: [Math.ceil(columns / (tileColumns * groupColumns)), Math.ceil(rows / (tileRows * groupRows))]
-    })
-  }
+    uniforms: [rows, columns, depth],
+    groups: [Math.ceil(columns / wide), Math.ceil(rows / tall)]
+  })
 }

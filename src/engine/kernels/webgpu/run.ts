@@ -63,6 +63,7 @@ export class Runner {
   observer?: { before(key: string): void; after(): void }
   readonly #backend: BackendInternals
   readonly #pipelines = new Map<string, GPUComputePipeline>()
+  readonly #compiling = new Set<string>()
   readonly #uniforms = new Map<string, GPUBuffer>()
 
   constructor({ backend, device, report }: WebGpuHandle) {
@@ -135,11 +136,33 @@ export class Runner {
     return this.#backend.tensorMap.get(tensor.dataId).resource as GPUBuffer
   }
 
+  /** Programs that are compiled. */
+  get compiledPrograms(): number {
+    return this.#pipelines.size
+  }
+
+  /** Whether a program can run at once; where not, it begins to compile without holding up anything, and stays false should that fail. */
+  isCompiled(program: Program): boolean {
+    if (this.#pipelines.has(program.key)) return true
+    if (!this.#compiling.has(program.key)) {
+      this.#compiling.add(program.key)
+      this.device.createComputePipelineAsync(this.#descriptor(program)).then(
+        (pipeline) => this.#pipelines.set(program.key, pipeline),
+        () => undefined
+      )
+    }
+    return false
+  }
+
+  #descriptor(program: Program): GPUComputePipelineDescriptor {
+    const module = this.device.createShaderModule({ code: wgsl(program), label: program.key })
+    return { layout: 'auto', compute: { module, entryPoint: 'main' }, label: program.key }
+  }
+
   #pipeline(program: Program): GPUComputePipeline {
     let pipeline = this.#pipelines.get(program.key)
     if (!pipeline) {
-      const module = this.device.createShaderModule({ code: wgsl(program), label: program.key })
-      pipeline = this.device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' }, label: program.key })
+      pipeline = this.device.createComputePipeline(this.#descriptor(program))
       this.#pipelines.set(program.key, pipeline)
     }
     return pipeline

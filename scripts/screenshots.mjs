@@ -9,12 +9,12 @@ const PHONE = { width: 390, height: 844 }
 const STEPS = 60
 const RACE_TIMEOUT = 20 * 60_000
 
-/** Taken after the race, in this order; `path` is a page of the app. */
+/** Taken after the race, in this order; `path` is a page of the app, `show` a text that is scrolled to the top. */
 const FINISHED = [
   { name: 'results-light', viewport: DESKTOP, scheme: 'light', path: 'playground' },
   { name: 'results-dark', viewport: DESKTOP, scheme: 'dark', path: 'playground' },
-  { name: 'phone-light', viewport: PHONE, scheme: 'light', path: 'playground' },
-  { name: 'phone-dark', viewport: PHONE, scheme: 'dark', path: 'playground' },
+  { name: 'phone-light', viewport: PHONE, scheme: 'light', path: 'playground', show: 'Gain' },
+  { name: 'phone-dark', viewport: PHONE, scheme: 'dark', path: 'playground', show: 'Finished' },
   { name: 'library', viewport: DESKTOP, scheme: 'light', path: 'library' }
 ]
 
@@ -38,13 +38,18 @@ async function photograph(page, url) {
     .waitFor({ timeout: RACE_TIMEOUT })
   await save(page, 'race')
   await page.getByText('Finished', { exact: true }).first().waitFor({ timeout: RACE_TIMEOUT })
-  for (const { name, viewport, scheme, path } of FINISHED) {
+  for (const { name, viewport, scheme, path, show } of FINISHED) {
     await page.setViewportSize(viewport)
     await page.emulateMedia({ colorScheme: /** @type {'light' | 'dark'} */ (scheme) })
     const link = page.getByRole('navigation', { name: 'Pages' }).locator(`a[href="#/${path}"]`)
     await link.click()
     await page.mouse.move(0, 0)
     await page.evaluate(() => window.scrollTo(0, 0))
+    if (show)
+      await page
+        .getByText(show, { exact: true })
+        .first()
+        .evaluate((element) => element.scrollIntoView({ block: 'start' }))
     await page.waitForLoadState('networkidle')
     await save(page, name)
   }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { adaptationOf } from '../../src/engine/methods/combine'
 import type { NamedTensors, OptionValues } from '../../src/engine/methods/method'
+import { positionsTaken } from '../../src/engine/methods/positions'
 import { getMethod, methods, optionsOf } from '../../src/engine/methods/registry'
 import type { Batch } from '../../src/engine/model/batch'
 import type { Decoder } from '../../src/engine/model/decoder'
@@ -179,11 +180,19 @@ describe.each(backends)('%s', (backend) => {
   test.each(['pTuning', 'prefix through a network'])('generation behind %s leaves nothing over', async (name) => {
     const part = parts[name]!
     const trainer = await create(recipeOf(part))
+    const continuation = async (): Promise<number[]> => {
+      const options = { ...GREEDY, maximumTokens: 4, random: new Random(1), adaptation: trainer.adaptation() }
+      const tokens: number[] = []
+      for await (const token of generate(decoder, [5, 6, 7], options)) tokens.push(token)
+      return tokens
+    }
+    // The first time makes the table of positions, which stays.
+    await continuation()
     const before = alive()
-    const tokens: number[] = []
-    const options = { ...GREEDY, maximumTokens: 4, random: new Random(1), adaptation: trainer.adaptation() }
-    for await (const token of generate(decoder, [5, 6, 7], options)) tokens.push(token)
-    expect(tokens).toHaveLength(4)
+    expect(positionsTaken(trainer.adaptation())).toEqual(
+      name === 'pTuning' ? { virtualTokens: 4, prefix: 0 } : { virtualTokens: 0, prefix: 4 }
+    )
+    expect(await continuation()).toHaveLength(4)
     expect(alive()).toEqual(before)
     trainer.dispose()
   })

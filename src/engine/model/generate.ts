@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
 import type { Adaptation } from '../methods/method'
+import { positionsTaken } from '../methods/positions'
 import type { Random } from '../random'
 import type { Decoder } from './decoder'
 import { KeyValueCache } from './keyValueCache'
@@ -27,10 +28,8 @@ const BUCKET = 16
  */
 export async function* generate(decoder: Decoder, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number, void, void> {
   const { adaptation = {}, signal, random, stopTokens = [], maximumTokens } = options
-  // Tidied, because a method may make its tensors when they are asked for.
-  const virtual = tf.tidy(() => adaptation.virtualTokens?.shape[0] ?? 0)
+  const { virtualTokens: virtual, prefix } = positionsTaken(adaptation)
   if (virtual + prompt.length === 0) throw new UserError('There is no text to continue.', 'Write at least one word.')
-  const prefix = tf.tidy(() => adaptation.keyValues?.(0)?.key.shape[0] ?? 0)
   const cache = new KeyValueCache()
   try {
     let position = virtual + prompt.length

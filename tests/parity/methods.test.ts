@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { getMethod, optionsOf } from '../../src/engine/methods/registry'
 import type { Decoder } from '../../src/engine/model/decoder'
-import type { StoredTensors } from '../../src/engine/training/checkpoint'
 import { backends, useBackend } from '../engine/backend'
-import { listModels, loadModel, readJson, relativeError, type GoldenExpectation } from './golden'
+import { listModels, loadModel, readJson, type GoldenExpectation } from './golden'
+import { expectTensors, ia3Tensors, loraTensors, prefixTensors } from './goldenTensors'
 import { expectLosses, trajectory } from './trajectory'
 
 const { own, supported } = await listModels()
@@ -18,37 +18,6 @@ test('every method has its fixtures, biases where the model has some', () => {
   const withBiases = models.filter(({ expects }) => expects.includes('bitfit')).map(({ folder }) => folder)
   expect(withBiases).toEqual(['gpt2', 'gpt_neo', 'gpt_neox', 'qwen2'])
 })
-
-const matrix = (rows: readonly (readonly number[])[]) => ({ shape: [rows.length, rows[0]!.length], data: Float32Array.from(rows.flat()) })
-
-/** PEFT keeps, by virtual token, each layer's key and then its value, side by side; a tensor of each here. */
-function prefixTensors(rows: readonly (readonly number[])[], { layers, keyValueHeads, headSize }: Decoder['config']): StoredTensors {
-  const width = keyValueHeads * headSize
-  const sides = Array.from({ length: 2 * layers }, (_, i) => {
-    const name = `prefix.${Math.floor(i / 2)}.${i % 2 === 0 ? 'key' : 'value'}`
-    return [name, matrix(rows.map((row) => row.slice(i * width, (i + 1) * width)))] as const
-  })
-  return Object.fromEntries(sides)
-}
-
-const loraTensors = (named: Record<string, number[][]>): StoredTensors =>
-  Object.fromEntries(Object.entries(named).map(([name, rows]) => [`${name}.weight`, matrix(rows)]))
-
-function ia3Tensors(named: Record<string, number[]>, feedForward: readonly string[]): StoredTensors {
-  return Object.fromEntries(
-    Object.entries(named).map(([name, scales]) => {
-      const path = name.replace('.ia3_l.default', '')
-      const scalesInput = feedForward.some((module) => path.endsWith(`.${module}`))
-      return [`${path}.ia3_l`, { shape: scalesInput ? [1, scales.length] : [scales.length, 1], data: Float32Array.from(scales) }]
-    })
-  )
-}
-
-/** Within 2e-3 of the largest number of the fixture's tensor. */
-function expectTensors(tensors: StoredTensors, expected: StoredTensors): void {
-  expect(Object.keys(tensors).toSorted()).toEqual(Object.keys(expected).toSorted())
-  for (const [name, { data }] of Object.entries(expected)) expect(relativeError(tensors[name]!.data, data), name).toBeLessThan(2e-3)
-}
 
 describe.each(backends)('%s', (backend) => {
   beforeAll(() => useBackend(backend))
@@ -69,7 +38,7 @@ describe.each(backends)('%s', (backend) => {
       const initial = prefixTensors(prefix.initial, decoder.config)
       const { losses, tensors } = await trajectory(decoder, expected, prefix, part, initial)
       expectLosses(losses, prefix.losses)
-      expectTensors(tensors, prefixTensors(prefix.final, decoder.config))
+      expectTensors(tensors, prefixTensors(prefix.final, decoder.config), 2e-3)
     })
 
     testOf('lora')('LoRA', async () => {
@@ -77,7 +46,7 @@ describe.each(backends)('%s', (backend) => {
       const part = { method: 'lora', options: { rank: lora.r, alpha: lora.alpha, targets: 'queryValue' } }
       const { losses, tensors } = await trajectory(decoder, expected, lora, part, loraTensors(lora.initial))
       expectLosses(losses, lora.losses)
-      expectTensors(tensors, loraTensors(lora.final))
+      expectTensors(tensors, loraTensors(lora.final), 2e-3)
     })
 
     testOf('ia3')('(IA)³', async () => {
@@ -85,7 +54,7 @@ describe.each(backends)('%s', (backend) => {
       const initial = ia3Tensors(ia3.initial, ia3.feedforward_modules)
       const { losses, tensors } = await trajectory(decoder, expected, ia3, { method: 'ia3', options: {} }, initial)
       expectLosses(losses, ia3.losses)
-      expectTensors(tensors, ia3Tensors(ia3.final, ia3.feedforward_modules))
+      expectTensors(tensors, ia3Tensors(ia3.final, ia3.feedforward_modules), 2e-3)
     })
 
     testOf('bitfit')('biases', async () => {

@@ -1,6 +1,7 @@
 // P-tuning (Liu et al. 2021): a soft prompt that a small network makes, so that its virtual tokens learn together.
 import type * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
+import type { Network } from '../formats/hostNetwork'
 import type { Method, NamedTensors, OptionValues } from './method'
 import { linearLayer, linearLayerSize, normalTensor } from './starts'
 
@@ -75,6 +76,9 @@ export const pTuning: Method = {
 /** Names of the trained tensors, after PEFT's modules. */
 const EMBEDDING = 'promptEncoder.embedding'
 const LAYERS = ['promptEncoder.mlp.0', 'promptEncoder.mlp.2', 'promptEncoder.mlp.4'] as const
+
+/** The encoder by the names of its tensors, for saving what it makes. */
+export const promptNetwork: Network = { embedding: EMBEDDING, layers: LAYERS, activation: 'relu' }
 
 /** Three linear layers with a rectifier between them: PEFT's encoder of type MLP. */
 function promptOf(parameters: NamedTensors): tf.Tensor2D {

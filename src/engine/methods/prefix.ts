@@ -1,6 +1,7 @@
 // Prefix tuning (Li and Liang 2021): trained keys and values in front of every layer's own, straight or through a small network.
 import type * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
+import type { Network } from '../formats/hostNetwork'
 import type { DecoderConfig } from '../model/config'
 import type { KeyValuePrefix, Method, MethodContext, NamedTensors, OptionValues } from './method'
 import { linearLayer, linearLayerSize, normalTensor } from './starts'
@@ -75,6 +76,13 @@ export const prefixSide = (layer: number, side: keyof KeyValuePrefix): string =>
 const EMBEDDING = 'prefix.embedding'
 const HIDDEN = 'prefix.hidden'
 const sides = ['key', 'value'] as const
+
+/** The network of one layer's keys or values by the names of its tensors, for saving what it makes. */
+export const prefixNetwork = (layer: number, side: keyof KeyValuePrefix): Network => ({
+  embedding: EMBEDDING,
+  layers: [HIDDEN, prefixSide(layer, side)],
+  activation: 'tanh'
+})
 
 function straightStart(context: MethodContext, count: number): NamedTensors {
   const shape = [count, prefixWidth(context.config)]

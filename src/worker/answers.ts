@@ -1,16 +1,16 @@
-// What the base and the tuned models say to a typed text: label probabilities and a streamed continuation.
+// What the base and the tuned models say to a typed text: label probabilities and a greedy continuation.
 import { addScores, emptyScores, labelProbabilities, scoredBatch } from '../engine/evaluation/scoring'
 import type { Adaptation } from '../engine/methods/method'
 import { positionsTaken } from '../engine/methods/positions'
 import { generate } from '../engine/model/generate'
+import { GREEDY } from '../engine/model/sampling'
 import { Random } from '../engine/random'
-import { createStreamDecoder } from '../engine/tokenizer/streamDecoder'
 import { encodeLabelWords, encodePrompt } from '../tasks/encode'
 import { scoringBatches } from '../tasks/scoring'
 import type { Task } from '../tasks/task'
 import { templateFields } from '../tasks/template'
 import type { LoadedModel } from './models'
-import type { Answer, GenerateRequest } from './protocol'
+import type { Answer } from './protocol'
 
 /** Tokens of the greedy continuation beside the probabilities: enough to see whether the model names a label. */
 const CONTINUATION_TOKENS = 6
@@ -44,42 +44,14 @@ export async function answerText(model: LoadedModel, task: Task, run: string, te
   }
   const shares = words.length > 0 ? labelProbabilities(scores)[0]! : []
   const labels = task.kind === 'classification' ? task.labels : []
-  const request = { run, text, maximumNewTokens: CONTINUATION_TOKENS, temperature: 0, topK: 0, topP: 1, seed: 0 }
-  let continuation = ''
-  await continueText(model, task, request, adaptation, new AbortController().signal, (piece) => (continuation += piece))
+  const continuation = await continuePrompt(model, prompt, adaptation)
   return { run, probabilities: labels.map(({ name }, at) => ({ label: name, probability: shares[at]! })), continuation }
 }
 
-/** Streams the continuation of a rendered prompt. Returns how many tokens came, and in how many seconds. */
-export async function continueText(
-  model: LoadedModel,
-  task: Task,
-  request: GenerateRequest,
-  adaptation: Adaptation,
-  signal: AbortSignal,
-  onText: (piece: string) => void
-): Promise<{ tokens: number; seconds: number }> {
-  const { decoder, tokenizer } = model
-  const prompt = promptIds(model, task, request.text, request.maximumNewTokens, adaptation)
-  const stream = createStreamDecoder(tokenizer, { skipSpecialTokens: true })
-  const started = performance.now()
-  let tokens = 0
-  const options = {
-    maximumTokens: request.maximumNewTokens,
-    temperature: request.temperature,
-    topK: request.topK,
-    topP: request.topP,
-    random: new Random(request.seed),
-    stopTokens: decoder.config.endTokens,
-    adaptation,
-    signal
-  }
-  for await (const id of generate(decoder, prompt, options)) {
-    tokens++
-    const piece = stream.push(id)
-    if (piece) onText(piece)
-  }
-  const rest = stream.flush()
-  if (rest) onText(rest)
-  return { tokens, seconds: (performance.now() - started) / 1000 }
+/** The most probable continuation of a prompt, as text. */
+async function continuePrompt({ decoder, tokenizer }: LoadedModel, prompt: number[], adaptation: Adaptation): Promise<string> {
+  const options = { ...GREEDY, maximumTokens: CONTINUATION_TOKENS, random: new Random(0), stopTokens: decoder.config.endTokens, adaptation }
+  const ids: number[] = []
+  for await (const id of generate(decoder, prompt, options)) ids.push(id)
+  return tokenizer.decode(ids, { skipSpecialTokens: true })
 }

@@ -71,18 +71,6 @@ export interface Answer {
   continuation: string
 }
 
-export interface GenerateRequest {
-  /** A run's id or `base`. */
-  run: string
-  text: string
-  maximumNewTokens: number
-  /** 0 is greedy. */
-  temperature: number
-  topK: number
-  topP: number
-  seed: number
-}
-
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
 export interface EngineApi {
   /** Picks and starts a backend; `prefer` forces one. */
@@ -96,6 +84,4 @@ export interface EngineApi {
   command(command: RaceCommand): Promise<void>
   /** What each of the models says: `base`, runs of the race, or runs of the library, whose model and task are then loaded. */
   answer(text: string, runs: string[]): Promise<Answer[]>
-  generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }>
-  cancelGeneration(): Promise<void>
 }

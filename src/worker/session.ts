@@ -3,19 +3,18 @@ import { MemoryMeter } from '../engine/device/memory'
 import type { DeviceReport } from '../engine/device/report'
 import { startDevice } from '../engine/device/start'
 import { UserError } from '../engine/errors'
-import { adaptationOf } from '../engine/methods/combine'
-import type { Adaptation, NamedTensors } from '../engine/methods/method'
+import type { Adaptation } from '../engine/methods/method'
 import { getMethod, optionsOf } from '../engine/methods/registry'
+import { tunedAdaptation } from '../engine/methods/tuned'
 import { Race } from '../engine/training/race'
 import type { Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
 import { createRaceData } from '../tasks/raceData'
 import type { Task } from '../tasks/task'
-import * as tf from '@tensorflow/tfjs'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
-import { answerText, continueText } from './answers'
+import { answerText } from './answers'
 import { DeviceQueue } from './deviceQueue'
 import { loadModel, type LoadedModel } from './models'
 import { openRun, trains, type OpenedRun } from './openedRuns'
@@ -23,7 +22,6 @@ import type {
   Answer,
   BackendName,
   EngineApi,
-  GenerateRequest,
   ModelReport,
   ModelSource,
   Progress,
@@ -55,7 +53,6 @@ export class EngineSession implements EngineApi {
   #isRacing = false
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
-  #generation = new AbortController()
 
   async start({ prefer, siteRoot }: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport> {
     this.#siteRoot = siteRoot
@@ -114,21 +111,6 @@ export class EngineSession implements EngineApi {
     return answers
   }
 
-  async generate(request: GenerateRequest, onText: (text: string) => void): Promise<{ tokens: number; seconds: number }> {
-    const task = request.run === BASE ? this.#requireTask() : (await this.#bestOf(request.run)).task
-    const model = this.#requireModel()
-    this.#generation = new AbortController()
-    const { signal } = this.#generation
-    return this.#queue.run(() =>
-      this.#withAdaptation(request.run, (adaptation) => continueText(model, task, request, adaptation, signal, onText))
-    )
-  }
-
-  cancelGeneration(): Promise<void> {
-    this.#generation.abort()
-    return Promise.resolve()
-  }
-
   async #runRace(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
     onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the task' })
     const { keeper, checkpoints } = await RaceKeeper.open(request, this.#requireDevice(), onEvent)
@@ -173,13 +155,11 @@ export class EngineSession implements EngineApi {
   async #withAdaptation<T>(run: string, use: (adaptation: Adaptation) => Promise<T>): Promise<T> {
     if (run === BASE) return use({})
     const { recipe, tensors } = await this.#bestOf(run)
-    const { decoder } = this.#requireModel()
-    const parameters: NamedTensors = {}
-    for (const [name, { shape, data }] of Object.entries(tensors)) parameters[name] = tf.tensor(data, shape, 'float32')
+    const tuned = tunedAdaptation(recipe.parts, tensors, this.#requireModel().decoder.config)
     try {
-      return await use(adaptationOf(recipe.parts, parameters, decoder.config))
+      return await use(tuned.adaptation)
     } finally {
-      tf.dispose(parameters)
+      tuned.dispose()
     }
   }
 

@@ -10,7 +10,6 @@ export interface SiteModel {
   parameters: number
   /** Bytes of all its files. */
   bytes: number
-  summary: string
 }
 
 export interface SiteTask {
@@ -18,8 +17,6 @@ export interface SiteTask {
   path: string
   title: string
   question: string
-  domain: string
-  labels: readonly string[]
 }
 
 export const siteModels: readonly SiteModel[] = [
@@ -29,8 +26,7 @@ export const siteModels: readonly SiteModel[] = [
     title: 'Tuneground 2M',
     shortTitle: 'Tuneground 2M',
     parameters: 1_901_696,
-    bytes: 4_358_583,
-    summary: 'Comes with the page, quick to tune.'
+    bytes: 4_358_583
   },
   {
     id: 'tuneground-7m',
@@ -38,8 +34,7 @@ export const siteModels: readonly SiteModel[] = [
     title: 'Tuneground 7M',
     shortTitle: '7M, 14 MB',
     parameters: 6_917_376,
-    bytes: 14_391_912,
-    summary: 'Knows more; a step takes three to four times as long.'
+    bytes: 14_391_912
   }
 ]
 
@@ -48,40 +43,30 @@ export const siteTasks: readonly SiteTask[] = [
     id: 'reviews',
     path: 'tasks/reviews',
     title: 'Reviews',
-    question: 'Praise or complaint?',
-    domain: 'opinion',
-    labels: ['positive', 'negative']
+    question: 'Praise or complaint?'
   },
   {
     id: 'headlines',
     path: 'tasks/headlines',
     title: 'Headlines',
-    question: 'Good news for the company?',
-    domain: 'finance',
-    labels: ['up', 'flat', 'down']
+    question: 'Good news for the company?'
   },
   {
     id: 'symptoms',
     path: 'tasks/symptoms',
     title: 'Symptoms',
-    question: 'Which clinic reads the note first?',
-    domain: 'healthcare',
-    labels: ['heart', 'skin', 'stomach', 'breathing', 'bones']
+    question: 'Which clinic reads the note first?'
   },
   {
     id: 'subjects',
     path: 'tasks/subjects',
     title: 'Subjects',
-    question: 'What is the learner asking about?',
-    domain: 'education',
-    labels: ['maths', 'biology', 'physics', 'history', 'language', 'computing']
+    question: 'What is the learner asking about?'
   },
   {
     id: 'support',
     path: 'tasks/support',
     title: 'Support',
-    question: 'What does the customer want?',
-    domain: 'customer service',
-    labels: ['billing', 'delivery', 'refund', 'login', 'cancel', 'bug', 'upgrade', 'praise']
+    question: 'What does the customer want?'
   }
 ]

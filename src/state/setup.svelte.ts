@@ -89,6 +89,12 @@ export class Setup {
     return values.methods.length === 0 ? ['Tick at least one method to tune.', ...numbers] : numbers
   }
 
+  /** A method's place in the race, which decides its letter and colour; undefined where it is not chosen. */
+  placeOf(method: string): number | undefined {
+    const index = this.values.methods.indexOf(method)
+    return index < 0 ? undefined : index + 1
+  }
+
   choose(method: string, chosen: boolean): void {
     const others = this.values.methods.filter((id) => id !== method)
     const ids = chosen ? [...others, method] : others

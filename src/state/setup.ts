@@ -66,7 +66,7 @@ export const numberFields = {
     label: 'Validate every',
     minimum: 1,
     maximum: 1000,
-    help: 'Steps between two looks at the validation examples. The step with the lowest loss there is the one that is kept.'
+    help: 'Steps between two looks at the validation examples. The step that does best there is the one that is kept.'
   },
   patience: {
     label: 'Patience',

@@ -144,7 +144,6 @@ describe('the catalogue', () => {
     expect(siteTasks.map((task) => task.id).sort()).toEqual(expected.map((task) => task.name).sort())
     for (const task of siteTasks) {
       const file = expected.find((row) => row.name === task.id)
-      expect(file?.labels.map((label) => label.name)).toEqual(task.labels)
       expect(file?.title.toLowerCase()).toBe(`${task.title}: ${task.question}`.toLowerCase())
     }
   })
@@ -154,5 +153,4 @@ interface TaskFile {
   name: string
   kind: string
   title: string
-  labels: { name: string }[]
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { bestColumns, sortColumns, type Column } from '../../src/app/playground/results/comparisonColumns'
 import { reliability } from '../../src/app/playground/results/reliability'
+import { placeOf, wilsonInterval } from '../../src/app/playground/results/tradeOff'
 import { timeLeft } from '../../src/app/playground/live/timeLeft'
 import type { MetricRow } from '../../src/engine/evaluation/metricTable'
 import type { Prediction, RunResult } from '../../src/engine/training/records'
@@ -147,5 +148,22 @@ describe('timeLeft', () => {
       'about 10 min left',
       'about 1 h 2 min left'
     ])
+  })
+})
+
+describe('the trade-off figure', () => {
+  it('has Wilson’s interval', () => {
+    // 8 of 10: 0.4902 to 0.9433, as published tables have it.
+    expect(wilsonInterval(0.8, 10).low).toBeCloseTo(0.4902, 4)
+    expect(wilsonInterval(0.8, 10).high).toBeCloseTo(0.9433, 4)
+    expect(wilsonInterval(1, 20).high).toBe(1)
+    expect(wilsonInterval(0.5, 0)).toEqual({ low: 0, high: 1 })
+  })
+
+  it('puts nothing trained at the left end and powers of ten evenly', () => {
+    const powers = { from: 3, to: 7 }
+    expect([0, 1e3, 1e4, 1e7].map((count) => placeOf(count, powers))).toEqual(
+      [0, 0.2, 0.4, 1].map((at) => expect.closeTo(at, 12) as number)
+    )
   })
 })

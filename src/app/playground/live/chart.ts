@@ -167,7 +167,7 @@ function lossTicks(low: number, high: number): number[] {
     return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step)
   }
   const powers = Array.from({ length: 12 }, (_, i) => 10 ** (i - 5))
-  const marks = high / low > 1000 ? [1] : [1, 2, 5]
+  const marks = high / low > 1000 ? [1] : high / low > 12 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7]
   return powers.flatMap((power) => marks.map((mark) => mark * power)).filter((tick) => tick >= low && tick <= high)
 }
 

@@ -59,6 +59,8 @@ export default defineConfig({
   // Relative, so that the build works under any path.
   base: './',
   plugins: [svelte(), contentSecurityPolicy, offline],
+  // The worker's dependencies too, or the first visit in development would reload once they are found.
+  optimizeDeps: { entries: ['index.html', 'headless.html', 'src/worker/worker.ts'] },
   worker: { format: 'es', rolldownOptions: { checks } },
   build: {
     target: 'es2022',

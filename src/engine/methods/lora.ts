@@ -3,7 +3,7 @@ import type * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
 import type { Method, OptionValues } from './method'
 import { uniformTensor } from './starts'
-import { targetProjections } from './targets'
+import { moduleNames, targetProjections } from './targets'
 
 export const lora: Method = {
   id: 'lora',
@@ -71,12 +71,10 @@ export const lora: Method = {
     const { rank } = settings(options)
     const targets = targetsOf(context.layout, options)
     if (targets.length === 0) {
+      const all = targetProjections(context.layout, 'linear').map(({ path }) => path)
       throw new UserError(
         `LoRA: this model has no linear layer that is called ${JSON.stringify(options.modules)}.`,
-        `Its layers are called, for example: ${targetProjections(context.layout, 'linear')
-          .slice(0, 7)
-          .map(({ path }) => path.split('.').at(-1))
-          .join(', ')}.`
+        `Its linear layers are called: ${moduleNames(context.layout, all).join(', ')}.`
       )
     }
     return Promise.resolve(

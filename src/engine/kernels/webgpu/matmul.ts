@@ -28,11 +28,9 @@ export interface MatmulOptions {
   tile?: Tile
 }
 
-/** Compile-time shape of a program: what is added, and which dimensions are whole quads (multiples of four). */
+/** Compile-time shape of a program: which dimensions are whole quads (multiples of four). */
 interface Variant {
   mode: MatmulMode
-  bias: boolean
-  residual: boolean
   wholeRows: boolean
   wholeColumns: boolean
   wholeDepth: boolean
@@ -54,45 +52,42 @@ function loader(name: string, length: string, whole: boolean): string {
 }`
 }
 
-function bindings({ mode, bias, residual, wholeRows, wholeColumns, wholeDepth }: Variant) {
+function bindings({ mode, wholeRows, wholeColumns, wholeDepth }: Variant) {
   const wholeLeft = mode === 'TN' ? wholeRows : wholeDepth
   const wholeRight = mode === 'NT' ? wholeDepth : wholeColumns
   const element = (whole: boolean) => (whole ? 'vec4<f32>' : 'f32') as 'vec4<f32>' | 'f32'
   return {
     outputs: { output: element(wholeColumns) },
-    inputs: {
-      left: element(wholeLeft),
-      right: element(wholeRight),
-      ...(bias ? { bias: element(wholeColumns) } : {}),
-      ...(residual ? { residual: element(wholeColumns) } : {})
-    },
-    uniforms: { rows: 'u32', columns: 'u32', depth: 'u32' } as const,
+    inputs: { left: element(wholeLeft), right: element(wholeRight), bias: element(wholeColumns), residual: element(wholeColumns) },
+    uniforms: { rows: 'u32', columns: 'u32', depth: 'u32', hasBias: 'u32', hasResidual: 'u32' } as const,
     loaders: [
       loader('left', mode === 'TN' ? 'u.rows' : 'u.depth', wholeLeft),
       loader('right', mode === 'NT' ? 'u.depth' : 'u.columns', wholeRight),
-      ...(bias ? [loader('bias', 'u.columns', wholeColumns)] : []),
-      ...(residual ? [loader('residual', 'u.columns', wholeColumns)] : [])
+      loader('bias', 'u.columns', wholeColumns),
+      loader('residual', 'u.columns', wholeColumns)
     ]
   }
 }
 
-/** `store(row, quad, value)`: adds bias and residual to four outputs and writes those that lie inside the matrix. */
-function store({ bias, residual, wholeColumns }: Variant): string {
-  const additions = `${bias ? ' + load_bias(0u, quad)' : ''}${residual ? ' + load_residual(row, quad)' : ''}`
-  if (wholeColumns) {
-    return `fn store(row: u32, quad: u32, value: vec4<f32>) {
-  if (row < u.rows && quad * 4u < u.columns) { output[row * (u.columns / 4u) + quad] = value${additions}; }
-}`
-  }
-  return `fn store(row: u32, quad: u32, value: vec4<f32>) {
-  if (row >= u.rows || quad * 4u >= u.columns) { return; }
-  let sum = value${additions};
-  let at = row * u.columns + quad * 4u;
+/**
+ * `store(row, quad, value)`: adds bias and residual to four outputs and writes those that lie inside the matrix. Whether there are any is asked at run time,
+ * where it costs nothing beside the sums; as programs of their own they would take seconds to compile on a processor.
+ */
+function store(wholeColumns: boolean): string {
+  const write = wholeColumns
+    ? 'output[row * (u.columns / 4u) + quad] = sum;'
+    : `let at = row * u.columns + quad * 4u;
   let inside = u.columns - quad * 4u;
   output[at] = sum.x;
   if (inside > 1u) { output[at + 1u] = sum.y; }
   if (inside > 2u) { output[at + 2u] = sum.z; }
-  if (inside > 3u) { output[at + 3u] = sum.w; }
+  if (inside > 3u) { output[at + 3u] = sum.w; }`
+  return `fn store(row: u32, quad: u32, value: vec4<f32>) {
+  if (row >= u.rows || quad * 4u >= u.columns) { return; }
+  var sum = value;
+  if (u.hasBias != 0u) { sum += load_bias(0u, quad); }
+  if (u.hasResidual != 0u) { sum += load_residual(row, quad); }
+  ${write}
 }`
 }
 
@@ -109,15 +104,12 @@ const registerProgram = variants(
     tileColumns: number,
     groupRows: number,
     groupColumns: number,
-    bias: boolean,
-    residual: boolean,
     wholeRows: boolean,
     wholeColumns: boolean,
     wholeDepth: boolean
   ) => {
-    const variant = { mode, bias, residual, wholeRows, wholeColumns, wholeDepth }
     const quads = tileColumns / 4
-    const { loaders, ...declared } = bindings(variant)
+    const { loaders, ...declared } = bindings({ mode, wholeRows, wholeColumns, wholeDepth })
     /** sum_row_quad += left(row, step) * right(step, quad) for every row and quad. */
     const multiply = (step: number, left: (row: number) => string, right: (quad: number) => string): string =>
       unroll(tileRows * quads, (at) => {
@@ -169,7 +161,7 @@ ${unroll(tileRows * quads, (at) => {
     return {
       ...declared,
       workgroup: [groupColumns, groupRows] as const,
-      declarations: [...loaders, store(variant)].join('\n'),
+      declarations: [...loaders, store(wholeColumns)].join('\n'),
       main: `let row = thread.y * ${tileRows}u;
 let column = thread.x * ${tileColumns}u;
 if (row >= u.rows || column >= u.columns) { return; }
@@ -196,9 +188,8 @@ const SLAB = 16
  */
 const workgroupProgram = variants(
   'matmul workgroup',
-  (mode: MatmulMode, bias: boolean, residual: boolean, wholeRows: boolean, wholeColumns: boolean, wholeDepth: boolean) => {
-    const variant = { mode, bias, residual, wholeRows, wholeColumns, wholeDepth }
-    const { loaders, ...declared } = bindings(variant)
+  (mode: MatmulMode, wholeRows: boolean, wholeColumns: boolean, wholeDepth: boolean) => {
+    const { loaders, ...declared } = bindings({ mode, wholeRows, wholeColumns, wholeDepth })
     /** Fills one slab. Along: memory runs along the depth, so a vector is scattered over four depths; else it is stored whole. */
     const fill = (name: string, along: boolean, first: string, size: string): string =>
       along
@@ -221,7 +212,7 @@ ${unroll(4, (at) => `  ${name}Slab[deep * 4u + ${at}u][line / 4u][line % 4u] = v
       workgroup: [SIDE / 4, SIDE / 4] as const,
       declarations: [
         ...loaders,
-        store(variant),
+        store(wholeColumns),
         `var<workgroup> leftSlab: array<array<vec4<f32>, ${SIDE / 4}>, ${SLAB}>;`,
         `var<workgroup> rightSlab: array<array<vec4<f32>, ${SIDE / 4}>, ${SLAB}>;`
       ].join('\n'),
@@ -244,7 +235,7 @@ ${unroll(4, (row) => `store(firstRow + member.y * 4u + ${row}u, firstColumn / 4u
   }
 )
 
-function programFor(mode: MatmulMode, tile: Tile, constants: readonly [boolean, boolean, boolean, boolean, boolean]): Program {
+function programFor(mode: MatmulMode, tile: Tile, constants: readonly [boolean, boolean, boolean]): Program {
   if (tile.kind === 'workgroup') return workgroupProgram(mode, ...constants)
   return registerProgram(mode, tile.rows, tile.columns, tile.groupRows, tile.groupColumns, ...constants)
 }
@@ -252,7 +243,8 @@ function programFor(mode: MatmulMode, tile: Tile, constants: readonly [boolean, 
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
   const { mode, output, left, right, rows, columns, depth, bias, residual } = options
-  const constants = [!!bias, !!residual, rows % 4 === 0, columns % 4 === 0, depth % 4 === 0] as const
+  // Only sizes along which vectors are read: other odd sizes need no program of their own.
+  const constants = [mode !== 'TN' || rows % 4 === 0, columns % 4 === 0, mode === 'TN' || depth % 4 === 0] as const
   let tile = options.tile ?? chooseTile({ mode, rows, columns, depth, software: run.software })
   let program = programFor(mode, tile, constants)
   const meanwhile = options.tile ? undefined : meanwhileTile(tile)
@@ -263,8 +255,9 @@ export function matmul(run: Runner, options: MatmulOptions): void {
   const [tall, wide] = tile.kind === 'workgroup' ? [SIDE, SIDE] : [tile.rows * tile.groupRows, tile.columns * tile.groupColumns]
   run.run(program, {
     outputs: [output],
-    inputs: [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])],
-    uniforms: [rows, columns, depth],
+    // What is absent is stood in for by an operand that is bound anyway.
+    inputs: [left, right, bias ?? right, residual ?? right],
+    uniforms: [rows, columns, depth, bias ? 1 : 0, residual ? 1 : 0],
     groups: [Math.ceil(columns / wide), Math.ceil(rows / tall)]
   })
 }

@@ -63,7 +63,8 @@ export class Runner {
   observer?: { before(key: string): void; after(): void }
   readonly #backend: BackendInternals
   readonly #pipelines = new Map<string, GPUComputePipeline>()
-  readonly #compiling = new Set<string>()
+  readonly #asked = new Set<string>()
+  #compiling: Promise<void> = Promise.resolve()
   readonly #uniforms = new Map<string, GPUBuffer>()
 
   constructor({ backend, device, report }: WebGpuHandle) {
@@ -141,15 +142,21 @@ export class Runner {
     return this.#pipelines.size
   }
 
-  /** Whether a program can run at once; where not, it begins to compile without holding up anything, and stays false should that fail. */
+  /**
+   * Whether a program can run at once. Where not, it is compiled behind the others that were asked for, one at a time and without holding up anything; it
+   * stays false should that fail.
+   */
   isCompiled(program: Program): boolean {
     if (this.#pipelines.has(program.key)) return true
-    if (!this.#compiling.has(program.key)) {
-      this.#compiling.add(program.key)
-      this.device.createComputePipelineAsync(this.#descriptor(program)).then(
-        (pipeline) => this.#pipelines.set(program.key, pipeline),
-        () => undefined
-      )
+    if (!this.#asked.has(program.key)) {
+      this.#asked.add(program.key)
+      this.#compiling = this.#compiling.then(async () => {
+        try {
+          this.#pipelines.set(program.key, await this.device.createComputePipelineAsync(this.#descriptor(program)))
+        } catch {
+          // The smaller program goes on serving; a lost device is told elsewhere.
+        }
+      })
     }
     return false
   }

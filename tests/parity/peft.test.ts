@@ -1,8 +1,9 @@
-// PEFT's adapters on our decoder: they give the loss that the fixture's training led to, and ours come back with the same logits.
+// PEFT's adapters on our decoder: they give the loss that the fixture's training led to, ours come back with the same logits, and so do merged weights.
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exportPeft, importPeft, type PeftFiles } from '../../src/engine/formats/peft'
 import { readSafetensors } from '../../src/engine/formats/safetensors'
+import { mergedWeights } from '../../src/engine/methods/merge'
 import type { OptionValues } from '../../src/engine/methods/method'
 import { tunedAdaptation } from '../../src/engine/methods/tuned'
 import type { Batch } from '../../src/engine/model/batch'
@@ -97,6 +98,23 @@ describe.each(backends)('%s', (backend) => {
       expect(configOf(written)).toEqual(configOf(files))
       expect(Object.keys(configOf(written))).toEqual(Object.keys(configOf(files)))
     })
+
+    test.each(kinds.filter((kind) => kind === 'lora' || kind === 'ia3'))(
+      '%s worked into the weights gives the same logits',
+      async (kind) => {
+        const { recipePart, tensors } = importPeft(await readAdapter(`${folder}/adapters/${kind}`), decoder)
+        const names = decoder.weightNames
+        const values = await Promise.all(names.map(async (name) => (await decoder.weight(name).data()).slice() as Float32Array))
+        const merged = mergedWeights(recipePart, tensors, decoder, (name) => ({
+          shape: decoder.weight(name).shape,
+          data: values[names.indexOf(name)]!
+        }))
+        const batch = toBatch(expected.batch, 'labels')
+        const beside = await answersOf(decoder, batch, recipePart, tensors)
+        const within = await answersOf(decoder, batch, { ...recipePart, method: 'allWeights', options: {} }, merged)
+        expect(relativeError(within.logits, beside.logits)).toBeLessThan(1e-5)
+      }
+    )
 
     test.each(ours)('%s %j goes to PEFT’s files and comes back with the same logits', async (method, options) => {
       const { tensors } = await trajectory(decoder, expected, { ...expected.prompt, losses: [] }, { method, options })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { exportPeft, importPeft, type PeftFiles } from '../../src/engine/formats/peft'
 import { readSafetensors, tensorToFloat32, writeSafetensors } from '../../src/engine/formats/safetensors'
+import { mergedWeights } from '../../src/engine/methods/merge'
 import { readArchitecture } from '../../src/engine/model/architectures'
 
 const root = 'tests/fixtures/golden'
@@ -118,6 +119,11 @@ it('refuses what it cannot compute, and says what it is', () => {
     withTensors(adapterOf('llama', 'ia3'), (tensors) => ({ ...tensors, strange: { shape: [1], data: new Float32Array(1) } })),
     'it has "strange"'
   )
+})
+
+it('works no prompt into the weights', () => {
+  const merge = () => mergedWeights({ method: 'softPrompt', options: {} }, {}, llama, () => ({ shape: [], data: new Float32Array() }))
+  expect(merge).toThrow(expect.objectContaining({ name: 'UserError', advice: 'Only LoRA and (IA)³ can.' }))
 })
 
 it('makes no adapter of methods that change the model itself', () => {

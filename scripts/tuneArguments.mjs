@@ -21,7 +21,7 @@ How to tune it
   --seed N                order of the examples, first values, split of a file (default 1)
   --batch-size N          --learning-rate X       --weight-decay X        --warmup N
   --schedule constant|linear|cosine               --clip X (0 is none)    --maximum-length N
-  --evaluate-every N      validation every N steps (default 10)
+  --evaluate-every N      validation every N steps (default 20)
   --patience N            stop after N validations without a lower loss (default 0: never)
 
 Where and what comes out
@@ -194,7 +194,7 @@ export function readTuneArguments(argv) {
   const adapter = values.choice('adapter', ['software', 'any']) ?? 'software'
   const settings = {
     budget: readBudget(values),
-    evaluateEvery: values.number('evaluate-every', { minimum: 1 }) ?? 10,
+    evaluateEvery: values.number('evaluate-every', { minimum: 1 }) ?? 20,
     patience: values.number('patience', { minimum: 0 }) ?? 0
   }
   const recipe = {

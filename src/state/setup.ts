@@ -42,7 +42,7 @@ export const defaultSetup: Readonly<SetupValues> = {
   budgetKind: 'steps',
   steps: 100,
   seconds: 60,
-  evaluateEvery: 10,
+  evaluateEvery: 20,
   patience: 0,
   batchSize: 16,
   seed: 1

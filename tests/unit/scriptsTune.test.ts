@@ -33,7 +33,7 @@ describe('readTuneArguments', () => {
     expect(request.modelPath).toBe('mounted/models/tuneground-2m')
     expect(request.task).toEqual({ kind: 'site', path: 'mounted/tasks/reviews' })
     expect(request.method).toBe('allWeights')
-    expect(request.settings).toEqual({ budget: { kind: 'steps', steps: 100 }, evaluateEvery: 10, patience: 0 })
+    expect(request.settings).toEqual({ budget: { kind: 'steps', steps: 100 }, evaluateEvery: 20, patience: 0 })
     expect(request.seed).toBe(7)
     expect(request.backend).toBeUndefined()
     expect(request.learningRate).toBeUndefined()

@@ -49,7 +49,7 @@ describe('raceRequest', () => {
     expect(request.runs.map((run) => run.recipe.parts[0]?.learningRate)).toEqual([0.3, 0.3, 0.001])
     expect(request.runs[1]?.recipe).toMatchObject({ seed: 7, batchSize: 4, maximumLength: 256 })
     expect(new Set([request.id, ...request.runs.map((run) => run.id)]).size).toBe(4)
-    expect(request.settings).toEqual({ budget: { kind: 'steps', steps: 100 }, evaluateEvery: 10, patience: 0 })
+    expect(request.settings).toEqual({ budget: { kind: 'steps', steps: 100 }, evaluateEvery: 20, patience: 0 })
   })
 
   it('is understood again by setupOf', () => {

@@ -2,9 +2,9 @@
 import { expect, test } from '@playwright/test'
 import { openPlayground, watch } from './watch'
 
-test('after one load the page, the engine, the model and every task work offline', async ({ context, page }) => {
+test('after one load the pages, every task and a race work offline', async ({ context, page }) => {
   const watched = await watch(context, page)
-  await openPlayground(page)
+  await openPlayground(page, 'methods=softPrompt&steps=2&evaluateEvery=2')
   await expect(page.getByText('works offline')).toBeVisible()
   await context.setOffline(true)
   await page.reload()
@@ -18,6 +18,9 @@ test('after one load the page, the engine, the model and every task work offline
     await expect(page).toHaveTitle(`${name} · Tuneground`)
     await expect(page.getByRole('main')).not.toBeEmpty()
   }
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Playground' }).click()
+  await page.getByRole('button', { name: 'Start the race' }).click()
+  await expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
   watched.expectQuiet()
 })
 

@@ -19,9 +19,10 @@ export const allWeights: Method = {
   changesBase: true,
   options: {},
   defaults: {
-    learningRate: 1e-3,
+    learningRate: 5e-4,
     weightDecay: 0.01,
-    source: 'Provisional: the recipe of the PyTorch reference (AdamW, 10 warm-up steps, linear to zero).'
+    source:
+      'Sweep over 3e-4, 5e-4 and 1e-3 (docs/SWEEPS.md): validation accuracy 0.79 on reviews and 0.67 on headlines; 1e-3 gains as much and forgets three times more.'
   },
 
   initialParameters: (context) => Promise.resolve(copiesOf(context.weightNames, context)),

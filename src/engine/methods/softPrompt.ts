@@ -48,9 +48,10 @@ export const softPrompt: Method = {
   },
   positions: (options) => settings(options).virtualTokens,
   defaults: {
-    learningRate: 0.05,
+    learningRate: 0.1,
     weightDecay: 0,
-    source: 'Provisional: to be set by a sweep on the validation splits.'
+    source:
+      'Sweep over 0.03, 0.1 and 0.3 (docs/SWEEPS.md): validation accuracy 0.57 on reviews after 100 steps and 0.61 after 300; the others are lower after 100.'
   },
 
   async initialParameters(context, options) {

@@ -78,6 +78,12 @@ class Workshop {
     void this.race.run(unfinished.request, unfinished)
   }
 
+  /** Once more after a problem, from the last checkpoint. */
+  retryRace(): void {
+    const { state } = this.race
+    if (state && !this.isBusy) void this.race.run(state.request, state)
+  }
+
   async discardRace(): Promise<void> {
     const { unfinished } = this
     if (!unfinished) return

@@ -101,7 +101,7 @@ export class CurveChart {
           ...lines,
           size: 46,
           space: 36,
-          ...(isLoss ? { splits: (_u, _axis, low, high) => lossTicks(low, high) } : {}),
+          ...(isLoss && { splits: (_u, _axis, low, high) => lossTicks(low, high), filter: (_u, ticks) => ticks }),
           values: (_u, ticks) => ticks.map((tick) => (isLoss ? significant(tick) : tick.toFixed(2)))
         }
       ],

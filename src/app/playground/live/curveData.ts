@@ -5,10 +5,30 @@ import { decimate, type Points } from '../../../state/samples'
 export type Measure = 'trainingLoss' | 'validationLoss' | 'validationAccuracy'
 export type Axis = 'steps' | 'seconds'
 
-export const measures: readonly { value: Measure; label: string; unit: string }[] = [
-  { value: 'trainingLoss', label: 'Training loss', unit: 'nats per label, on a logarithmic scale' },
-  { value: 'validationLoss', label: 'Validation loss', unit: 'nats per label, on a logarithmic scale' },
-  { value: 'validationAccuracy', label: 'Validation accuracy', unit: 'share right' }
+const LOSS = 'nats per label, on a logarithmic scale'
+
+export const measures: readonly { value: Measure; label: string; unit: string; explanation: string }[] = [
+  {
+    value: 'trainingLoss',
+    label: 'Training loss',
+    unit: LOSS,
+    explanation:
+      'How surprised the model is by the right label among all words that it knows, on the batch it is about to learn from. Thin: each step; bold: smoothed.'
+  },
+  {
+    value: 'validationLoss',
+    label: 'Validation loss',
+    unit: LOSS,
+    explanation:
+      'How surprised the model is by the right label among all words that it knows, on examples that it never learns from. The log loss of the table looks at the labels alone.'
+  },
+  {
+    value: 'validationAccuracy',
+    label: 'Validation accuracy',
+    unit: 'share of answers that are right',
+    explanation:
+      'The share of validation examples that are answered rightly. It decides nothing by itself: the table is made from other examples.'
+  }
 ]
 
 export const axes: readonly { value: Axis; label: string }[] = [

@@ -27,7 +27,7 @@ export const measures: readonly { value: Measure; label: string; unit: string; e
     label: 'Validation accuracy',
     unit: 'share of answers that are right',
     explanation:
-      'The share of validation examples that are answered rightly. It decides nothing by itself: the table is made from other examples.'
+      'The share of validation examples that are answered rightly. The step with the best F1 on them is kept; the table is made from other examples.'
   }
 ]
 

@@ -301,3 +301,19 @@ test('a run is renamed in its place, and a name is not lost by Escape', async ({
   await expect(renamed).toBeFocused()
   await page.context().close()
 })
+
+test('every model and data set of the site shows its card', async ({ page }) => {
+  await page.goto('./#/learn')
+  const buttons = page.getByRole('button', { name: /^Card of / })
+  await expect(buttons).toHaveCount(10)
+  for (const [name, words] of [
+    ['Tuneground 7M', 'pretrained from scratch'],
+    ['Questions', 'Licence'],
+    ['General prose', 'held-out plain English prose']
+  ] as const) {
+    await page.getByRole('button', { name: `Card of ${name}` }).click()
+    await expect(page.getByRole('dialog')).toContainText(words)
+    await page.keyboard.press('Escape')
+    await expect(page.getByRole('dialog')).toBeHidden()
+  }
+})

@@ -302,6 +302,10 @@ describe('on wasm', () => {
     const seconds = log.of('time-left').map((event) => event.seconds)
     expect(seconds.every((value) => Number.isFinite(value) && value >= 0)).toBe(true)
     expect(seconds.at(-1)!).toBeLessThan(seconds[Math.floor(seconds.length / 2)]!)
+    // One more before each of the three runs is tested, and one before the untouched model is: each leaves less to do.
+    const closing = seconds.slice(-4)
+    expect(closing).toEqual([...closing].sort((a, b) => b - a))
+    expect(closing[3]).toBeLessThan(closing[1]!)
   })
 
   test('a recipe that cannot be met is refused before anything starts, and nothing is left over', async () => {

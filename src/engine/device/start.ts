@@ -37,6 +37,12 @@ async function startForced(name: BackendName, options: StartOptions): Promise<De
   return (await startWebGpu(adapter)).report
 }
 
+/**
+ * An emulated WebGPU must be so many times faster than WebAssembly to be worth it: it compiles for seconds before the first step, and takes every
+ * core from the page. On SwiftShader it is four to eight times slower.
+ */
+const WORTH_EMULATING = 2
+
 /** Where WebGPU is only emulated, times both and keeps the faster. */
 async function startFasterSoftware(adapter: GPUAdapter, options: StartOptions): Promise<DeviceReport> {
   const gpu = await startWebGpu(adapter)
@@ -44,7 +50,7 @@ async function startFasterSoftware(adapter: GPUAdapter, options: StartOptions): 
   try {
     const report = await startWasm(options.wasm)
     const wasmTime = await probeMilliseconds()
-    if (wasmTime < gpuTime) {
+    if (wasmTime < WORTH_EMULATING * gpuTime) {
       return {
         ...report,
         note: 'No graphics card is reachable here: WebAssembly computes on the processor, many times slower than WebGPU on a graphics card.'

@@ -49,6 +49,8 @@ export class Race {
   #credits = 0
   /** True while such a step is under way, its validation included. */
   #stepping = false
+  /** Runs whose result is told. */
+  readonly #closed = new Set<RaceRun>()
   #wake: () => void = () => undefined
 
   private constructor(options: RaceOptions, runs: readonly RaceRun[]) {
@@ -237,17 +239,20 @@ export class Race {
     const { decoder, data } = this.#options
     const between = (detail: string) => () => this.#hold('evaluating', detail)
     this.#tellPhase('evaluating', 'Measuring what the untouched model knows')
+    this.#tellTimeLeft()
     this.#forgettingBefore ??= await natsPerToken(decoder, data.general, {}, between('Measuring what the untouched model knows'))
     const before = { untrained, forgettingBefore: this.#forgettingBefore }
     for (const run of this.#runs) {
       const detail = `Testing ${run.request.name}`
       this.#tellPhase('evaluating', detail)
+      this.#tellTimeLeft()
       try {
         this.#tell({ type: 'result', run: run.id, result: await evaluateRun(run, decoder, data, before, between(detail)) })
       } catch (error) {
         if (!(error instanceof NotFiniteError)) throw error
         this.#tell({ type: 'problem', run: run.id, ...describeError(error) })
       }
+      this.#closed.add(run)
     }
   }
 
@@ -291,7 +296,7 @@ export class Race {
     const seconds = etaSeconds(
       this.#runs.map((run, i) => {
         const rate = run.millisecondsPerWork ?? untrainedRate
-        const closing = run.trains ? rate * closingWork(config, data) : 0
+        const closing = run.trains && !this.#closed.has(run) ? rate * closingWork(config, data) : 0
         return run.outlook(settings, rate * splitWork(config, data.validation), closing + (i === 0 ? untouched : 0))
       })
     )

@@ -166,7 +166,7 @@ test('trained parameters are known before anything starts', () => {
 
 test('a default recipe takes rate and decay from the registry', () => {
   const recipe = defaultRecipe('allWeights', 3)
-  expect(recipe.parts).toEqual([{ method: 'allWeights', options: {}, learningRate: 5e-4, weightDecay: 0.01 }])
+  expect(recipe.parts).toEqual([{ method: 'allWeights', options: {}, learningRate: 1e-3, weightDecay: 0.01 }])
   expect(recipe).toMatchObject({
     seed: 3,
     batchSize: 16,

@@ -225,7 +225,8 @@ const costs: Row[] = [
   {
     id: 'bestStep',
     title: 'Best step',
-    explanation: 'The step at which the loss on the validation examples was lowest: the model of that step is the one compared here.',
+    explanation:
+      'The step whose model is compared here: the latest whose F1 on the validation examples is as high as the highest, give or take chance.',
     better: 'none',
     value: (result) => (result.cost.trainableParameters > 0 ? result.bestStep : null),
     format: count

@@ -19,7 +19,7 @@ export interface CheckpointState {
   random: RandomState
   /** Batch shapes that are already compiled count anew after a reload; their charged time does not. */
   accounts: AccountsState
-  /** The best validation so far: `f1Macro` is -1 and `loss` infinite before the first. */
+  /** The step whose tensors are kept, the highest macro F1 so far and the loss there: -1 and infinite before the first validation. */
   best: { step: number; f1Macro: number; loss: number; validationsWithoutGain: number }
   curve: Curve
   /** Set where the run takes no more steps. */

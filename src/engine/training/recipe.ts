@@ -30,6 +30,6 @@ export interface RaceSettings {
   budget: Budget
   /** Validation every so many steps, and at the end. */
   evaluateEvery: number
-  /** Stop a run after so many validations without a better one (see `RaceRun.addValidation`); 0 is never. */
+  /** Stop a run after so many validations without a better one (a higher macro F1, or as high a one with a lower loss); 0 is never. */
   patience: number
 }

@@ -117,23 +117,28 @@ export class RaceRun {
   }
 
   /**
-   * Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept: those with the highest macro F1,
-   * and among equals the lowest loss. The loss alone would choose too early: overconfidence raises it while the answers still get better.
+   * Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept: the latest whose macro F1 lies
+   * within one standard error of the highest. On a split this small a single highest value is luck (reviews, three seeds: test accuracy 0.69 at the
+   * highest, 0.70 at the last), and the loss alone would choose too early, since overconfidence raises it while the answers still get better.
    */
   async addValidation({ loss, metrics }: Evaluation): Promise<boolean> {
     const step = this.stepsDone
+    const best = this.#best
     const f1Macro = metrics.macro.f1
     this.#curve.validation.push({ step, seconds: this.trainer.accounts.seconds, loss, accuracy: metrics.accuracy, f1Macro })
-    const better = f1Macro > this.#best.f1Macro || (f1Macro === this.#best.f1Macro && loss < this.#best.loss)
-    // After a reload the best may lie ahead of where the run goes on; when it is reached again it is a gain again.
-    const gained = better || step === this.#best.step
-    if (gained) {
-      this.#bestTensors = await this.trainer.tensors('best')
-      this.#best = { step, f1Macro, loss, validationsWithoutGain: 0 }
-    } else {
-      this.#best.validationsWithoutGain++
+    const gained = f1Macro > best.f1Macro || (f1Macro === best.f1Macro && loss < best.loss)
+    const highest = Math.max(f1Macro, best.f1Macro)
+    const standardError = Math.sqrt((highest * (1 - highest)) / metrics.examples)
+    // After a reload the best may lie ahead of where the run goes on; when it is reached again it is kept again.
+    const isBest = f1Macro >= highest - standardError || step === best.step
+    if (isBest) this.#bestTensors = await this.trainer.tensors('best')
+    this.#best = {
+      step: isBest ? step : best.step,
+      f1Macro: highest,
+      loss: gained ? loss : best.loss,
+      validationsWithoutGain: gained ? 0 : best.validationsWithoutGain + 1
     }
-    return gained
+    return isBest
   }
 
   /** What is stored: `last` to go on from, `best` to answer with. Await it before the next step. */
@@ -195,7 +200,8 @@ export class RaceRun {
     this.#curve = { steps: [...state.curve.steps], validation: [...state.curve.validation] }
     this.stopReason = state.stopReason
     if (best && best.state.best.step >= state.best.step) {
-      this.#best = { ...best.state.best, validationsWithoutGain: state.best.validationsWithoutGain }
+      // Its step may lie ahead of where the run goes on; what is compared with is as it was there, so that validations count as in an unbroken run.
+      this.#best = { ...state.best, step: best.state.best.step }
       this.#bestTensors = best.tensors
     } else if (initial) {
       this.#best = { ...state.best }

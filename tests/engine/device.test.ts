@@ -48,6 +48,17 @@ test('a command that WebGPU refuses is noticed', async () => {
   expect(assertDeviceHealthy).toThrow(/graphics device failed/)
 })
 
+test('a lost device is noticed, and a new start works again', async () => {
+  await startDevice({ prefer: 'webgpu', wasm })
+  const { device } = webGpuHandle()!
+  device.destroy()
+  await device.lost
+  expect(assertDeviceHealthy).toThrow(/was lost/)
+  await startDevice({ prefer: 'webgpu', wasm })
+  assertDeviceHealthy()
+  expect(await tf.tidy(() => tf.add(tf.ones([2]), 1)).data()).toEqual(new Float32Array([2, 2]))
+})
+
 test('without a choice, a software WebGPU is used only where it is the faster', async () => {
   const report = await startDevice({ wasm })
   expect(['webgpu', 'wasm']).toContain(report.backend)

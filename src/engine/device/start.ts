@@ -19,7 +19,7 @@ async function startWebGl(): Promise<DeviceReport> {
     backend: 'webgl',
     adapter: 'WebGL',
     software: false,
-    note: 'WebGPU is missing: WebGL computes in its place, several times slower, with losses that differ in the third digit.',
+    note: 'WebGPU is missing: WebGL computes in its place, slower, and on some graphics cards less precisely.',
     features: [],
     maximumBufferBytes: (tf.env().getNumber('WEBGL_MAX_TEXTURE_SIZE') || 4096) ** 2 * 4
   }
@@ -39,7 +39,7 @@ async function startForced(name: BackendName, options: StartOptions): Promise<De
 
 /**
  * An emulated WebGPU must be so many times faster than WebAssembly to be worth it: it compiles for seconds before the first step, and takes every
- * core from the page. On SwiftShader it is four to eight times slower.
+ * core from the page. On SwiftShader the probe is eight to thirteen times slower.
  */
 const WORTH_EMULATING = 2
 

@@ -81,7 +81,7 @@ export async function startWebGpu(adapter: GPUAdapter): Promise<WebGpuHandle> {
       backend: 'webgpu',
       adapter: describeAdapter(adapter.info),
       software,
-      note: software ? 'WebGPU runs on the processor here, up to a thousand times slower than on a graphics card.' : undefined,
+      note: software ? 'WebGPU runs on the processor here, many times slower than on a graphics card.' : undefined,
       features,
       maximumBufferBytes: device.limits.maxStorageBufferBindingSize
     }

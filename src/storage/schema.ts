@@ -33,7 +33,15 @@ const validationRecord = v.object({ step: count, seconds: number, loss: number, 
 const curve = v.object({ steps: v.array(stepRecord), validation: v.array(validationRecord) })
 
 const recipe = v.object({
-  parts: v.array(v.object({ method: text, options: recordOf(isOptionValue), learningRate: number, weightDecay: number })),
+  parts: v.array(
+    v.object({
+      method: text,
+      options: recordOf(isOptionValue),
+      learningRate: number,
+      weightDecay: number,
+      window: v.optional(v.object({ from: number, to: number }))
+    })
+  ),
   schedule: v.object({ kind: v.picklist(['constant', 'linear', 'cosine']), warmupSteps: count }),
   optimiser: v.object({ beta1: number, beta2: number, epsilon: number, clipNorm: number }),
   batchSize: count,
@@ -70,7 +78,8 @@ const raceRequest = v.object({
       v.object({ kind: v.literal('seconds'), seconds: number })
     ]),
     evaluateEvery: count,
-    patience: count
+    patience: count,
+    trainingExamples: v.optional(count)
   })
 })
 

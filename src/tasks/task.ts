@@ -43,3 +43,6 @@ export interface TaskData {
   /** The data card (README.md), where there is one. */
   card?: string
 }
+
+/** Labels that a task chooses among; 0 where it asks for a written answer. */
+export const labelCount = (task: Task): number => (task.kind === 'classification' ? task.labels.length : 0)

@@ -1,13 +1,13 @@
 // Runs of the library that can answer: their best tensors, checked against the model that they claim to belong to.
 import { UserError } from '../engine/errors'
 import { getMethod } from '../engine/methods/registry'
+import { trainedShapes } from '../engine/methods/trained'
 import type { Recipe } from '../engine/training/recipe'
-import { Trainer } from '../engine/training/trainer'
 import { loadCheckpoint } from '../storage/checkpoints'
 import { getRace } from '../storage/races'
 import type { StoredTensors } from '../storage/records'
 import { getRun } from '../storage/runs'
-import type { Task } from '../tasks/task'
+import { labelCount, type Task } from '../tasks/task'
 import type { LoadedModel } from './models'
 import type { ModelSource, TaskSource } from './protocol'
 import type { LoadedTask } from './tasks'
@@ -41,21 +41,14 @@ export async function openRun(runId: string, { useModel, useTask }: Loaders): Pr
   const model = await useModel(race.request.model)
   const { task } = (await useTask(race.request.task)).data
   const tensors = checkpoint?.tensors ?? {}
-  await assertTensorsFit(model, task, recipe, tensors)
+  assertTensorsFit(model, task, recipe, tensors)
   return { task, recipe, tensors }
 }
 
 /** Throws a `UserError` where stored tensors are not those that the recipe trains on this model: an archive may say one thing and hold another. */
-async function assertTensorsFit(model: LoadedModel, task: Task, recipe: Recipe, tensors: StoredTensors): Promise<void> {
-  const trainer = await Trainer.create({
-    decoder: model.decoder,
-    recipe,
-    budget: { kind: 'steps', steps: 1 },
-    encode: (text) => model.tokenizer.encode(text),
-    labelWords: task.kind === 'classification' ? task.labels.map(({ word }) => word) : []
-  })
-  const { shapes } = trainer
-  trainer.dispose()
+function assertTensorsFit({ decoder }: LoadedModel, task: Task, recipe: Recipe, tensors: StoredTensors): void {
+  const { config, layout } = decoder
+  const shapes = trainedShapes(recipe.parts, { config, layout, labels: labelCount(task) })
   const describe = (byName: Record<string, readonly number[]>): string =>
     Object.entries(byName)
       .map(([name, shape]) => `${name}:${shape.join('x')}`)

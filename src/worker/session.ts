@@ -4,14 +4,14 @@ import type { DeviceReport } from '../engine/device/report'
 import { startDevice } from '../engine/device/start'
 import { UserError } from '../engine/errors'
 import type { Adaptation } from '../engine/methods/method'
-import { getMethod, optionsOf } from '../engine/methods/registry'
+import { trainableParameters } from '../engine/methods/trained'
 import { tunedAdaptation } from '../engine/methods/tuned'
 import { Race } from '../engine/training/race'
 import type { Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
 import { createRaceData } from '../tasks/raceData'
-import type { Task } from '../tasks/task'
+import { labelCount, type Task } from '../tasks/task'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
 import { answerText } from './answers'
@@ -76,12 +76,9 @@ export class EngineSession implements EngineApi {
 
   async trainableParameters(source: ModelSource, runs: RunRequest[]): Promise<Record<string, number>> {
     const { decoder } = await this.#useModel(source)
-    const count = ({ parts }: Recipe): number =>
-      parts.reduce((sum, part) => {
-        const method = getMethod(part.method)
-        return sum + method.trainableParameters(decoder, optionsOf(method, part.options))
-      }, 0)
-    return Object.fromEntries(runs.map(({ id, recipe }) => [id, count(recipe)]))
+    const { config, layout } = decoder
+    const labels = this.#task ? labelCount(this.#task.data.task) : 0
+    return Object.fromEntries(runs.map(({ id, recipe }) => [id, trainableParameters(recipe.parts, { config, layout, labels })]))
   }
 
   async race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {

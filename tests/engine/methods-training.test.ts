@@ -5,6 +5,7 @@ import { adaptationOf } from '../../src/engine/methods/combine'
 import type { NamedTensors, OptionValues } from '../../src/engine/methods/method'
 import { positionsTaken } from '../../src/engine/methods/positions'
 import { getMethod, methods, optionsOf } from '../../src/engine/methods/registry'
+import { trainableParameters } from '../../src/engine/methods/trained'
 import type { Batch } from '../../src/engine/model/batch'
 import type { Decoder } from '../../src/engine/model/decoder'
 import { generate } from '../../src/engine/model/generate'
@@ -49,7 +50,7 @@ describe.each(backends)('%s', (backend) => {
   let batch: Batch
   beforeAll(async () => {
     await useBackend(backend)
-    decoder = raceDecoder()
+    decoder = await raceDecoder()
     data = tinyData(decoder, [recipeOf(parts.softPrompt!)])
     batch = data.trainingBatches(4, 1).next()
   })
@@ -108,7 +109,7 @@ describe.each(backends)('%s', (backend) => {
     async (_, part) => {
       const base = await weightValues(decoder)
       const trainer = await create(recipeOf(part))
-      expect(trainer.trainableParameters).toBe(getMethod(part.method).trainableParameters(decoder, part.options))
+      expect(trainer.trainableParameters).toBe(trainableParameters([part], { ...decoder, labels: data.labels.length }))
       const losses: number[] = []
       const step = async (): Promise<void> => {
         const record = await trainer.step(batch)

@@ -1,6 +1,6 @@
 // Ten AdamW steps of each method against PEFT's: losses and final tensors.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { getMethod, optionsOf } from '../../src/engine/methods/registry'
+import { trainableParameters } from '../../src/engine/methods/trained'
 import type { Decoder } from '../../src/engine/model/decoder'
 import { backends, useBackend } from '../engine/backend'
 import { listModels, loadModel, readJson, type GoldenExpectation } from './golden'
@@ -67,8 +67,9 @@ describe.each(backends)('%s', (backend) => {
       const { last_layer: lastLayer } = expected
       const { losses } = await trajectory(decoder, expected, lastLayer, { method: 'lastLayers', options: {} })
       expectLosses(losses, lastLayer.losses)
-      const method = getMethod('lastLayers')
-      expect(method.trainableParameters(decoder, optionsOf(method))).toBe(lastLayer.trainable)
+      const { config, layout } = decoder
+      const on = { config, layout, labels: 0 }
+      expect(trainableParameters([{ method: 'lastLayers', options: {} }], on)).toBe(lastLayer.trainable)
     })
   })
 })

@@ -5,6 +5,7 @@ import { linear } from '../../src/engine/kernels/linear'
 import { adaptationOf, combineAdaptations } from '../../src/engine/methods/combine'
 import type { MethodContext, OptionValues } from '../../src/engine/methods/method'
 import { getMethod, methods, optionsOf } from '../../src/engine/methods/registry'
+import { trainableParameters } from '../../src/engine/methods/trained'
 import { readArchitecture } from '../../src/engine/model/architectures'
 import { Random } from '../../src/engine/random'
 import { defaultRecipe } from '../../src/engine/training/defaultRecipe'
@@ -50,6 +51,7 @@ const context = (seed = 1, labelWords = ['3', '4 6']): MethodContext => ({
   tensor: (values, shape) => tf.tensor(values, shape),
   encode: (text) => text.split(' ').filter(Boolean).map(Number),
   labelWords,
+  saved: new Map([['task-a', { name: 'Task A', shape: [2, HIDDEN], data: Float32Array.from({ length: 2 * HIDDEN }, (_, i) => i) }]]),
   random: new Random(seed)
 })
 
@@ -142,6 +144,19 @@ test('a text start repeats or cuts the text, and refuses an empty one', async ()
   await expect(startOf({ start: 'text', text: ' ' })).rejects.toThrow('start text of the soft prompt is empty')
 })
 
+test('a saved start repeats or cuts the rows of the saved prompt, and refuses one that is not there or does not fit', async () => {
+  const start = { start: 'saved', savedRun: 'task-a' }
+  const repeated = await startOf({ ...start, virtualTokens: 3 })
+  expect([...repeated]).toEqual([...Array(16).keys(), ...Array(8).keys()])
+  expect([...(await startOf({ ...start, virtualTokens: 1 }))]).toEqual([...Array(8).keys()])
+  await expect(startOf({ start: 'saved', savedRun: 'other' })).rejects.toThrow('saved prompt to start from is not there')
+  const narrow = { ...context(), saved: new Map([['n', { name: 'Narrow', shape: [1, 4] as [number, number], data: new Float32Array(4) }]]) }
+  const method = getMethod('softPrompt')
+  await expect(method.initialParameters(narrow, optionsOf(method, { start: 'saved', savedRun: 'n' }))).rejects.toThrow(
+    'has vectors of 4 numbers, and this model reads vectors of 8'
+  )
+})
+
 test('more virtual tokens than positions are refused', async () => {
   await expect(startOf({ virtualTokens: 64 })).rejects.toThrow('64 virtual tokens leave no room')
 })
@@ -157,7 +172,7 @@ test('all weights are copies with a buffer of their own', async () => {
 })
 
 test('trained parameters are known before anything starts', () => {
-  const count = (id: string, options: OptionValues = {}) => getMethod(id).trainableParameters(base, optionsOf(getMethod(id), options))
+  const count = (method: string, options: OptionValues = {}) => trainableParameters([{ method, options }], { ...base, labels: 2 })
   expect(count('handwrittenPrompt')).toBe(0)
   expect(count('softPrompt', { virtualTokens: 5 })).toBe(40)
   // A layer is 2 norms of 8, query and output of 8 x 8, key and value of 8 x 4, and 3 of 8 x 12.

@@ -17,7 +17,7 @@ const method = (id: string, trains: boolean): Method => ({
   defaults: { learningRate: 0.3, weightDecay: 0.01, source: '' },
   initialParameters: () => Promise.resolve({}),
   adaptation: () => ({}),
-  trainableParameters: () => 0
+  trainedShapes: () => ({})
 })
 
 const recipe = (seed: number): Recipe => ({

@@ -1,6 +1,6 @@
 // Full fine-tuning: the run owns a copy of every weight of the base and trains them all.
 import { weightShapes } from '../model/layout'
-import { copiesOf, numbersOf, replacing } from './copies'
+import { copiesOf, replacing } from './copies'
 import type { Method } from './method'
 
 export const allWeights: Method = {
@@ -27,5 +27,5 @@ export const allWeights: Method = {
 
   initialParameters: (context) => Promise.resolve(copiesOf(context.weightNames, context)),
   adaptation: replacing,
-  trainableParameters: (base) => numbersOf(Object.keys(weightShapes(base.config, base.layout)), base)
+  trainedShapes: ({ config, layout }) => weightShapes(config, layout)
 }

@@ -1,6 +1,6 @@
 // BitFit (Zaken et al. 2022): the biases are trained and nothing else; where a model has none, the scales of its norms.
 import { weightShapes } from '../model/layout'
-import { copiesOf, numbersOf, replacing } from './copies'
+import { copiesOf, replacing, shapesOf } from './copies'
 import type { BaseShape, Method } from './method'
 
 export const biases: Method = {
@@ -24,7 +24,7 @@ export const biases: Method = {
   },
   initialParameters: (context) => Promise.resolve(copiesOf(trainedNames(context), context)),
   adaptation: replacing,
-  trainableParameters: (base) => numbersOf(trainedNames(base), base)
+  trainedShapes: (base) => shapesOf(trainedNames(base), base)
 }
 
 function trainedNames({ config, layout }: BaseShape): string[] {

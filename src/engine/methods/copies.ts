@@ -1,4 +1,4 @@
-// Methods that train weights of the base itself: copies of them, put in their place, and how many numbers they are.
+// Methods that train weights of the base itself: copies of them, put in their place, and their shapes.
 import { weightShapes } from '../model/layout'
 import type { Adaptation, BaseShape, MethodContext, NamedTensors } from './method'
 
@@ -10,8 +10,8 @@ export const copiesOf = (names: readonly string[], { weight }: MethodContext): N
 /** Each trained tensor in place of the weight of the same name. */
 export const replacing = (parameters: NamedTensors): Adaptation => ({ weight: (name) => parameters[name] })
 
-/** How many numbers these weights are. */
-export function numbersOf(names: readonly string[], { config, layout }: BaseShape): number {
+/** The shapes of these weights, by name. */
+export function shapesOf(names: readonly string[], { config, layout }: BaseShape): Record<string, readonly number[]> {
   const shapes = weightShapes(config, layout)
-  return names.reduce((sum, name) => sum + shapes[name]!.reduce((product, size) => product * size, 1), 0)
+  return Object.fromEntries(names.map((name) => [name, shapes[name]!]))
 }

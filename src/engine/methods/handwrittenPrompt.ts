@@ -18,5 +18,5 @@ export const handwrittenPrompt: Method = {
   defaults: { learningRate: 0, weightDecay: 0, source: 'Nothing is trained.' },
   initialParameters: () => Promise.resolve({}),
   adaptation: () => ({}),
-  trainableParameters: () => 0
+  trainedShapes: () => ({})
 }

@@ -48,7 +48,7 @@ export const ia3: Method = {
     }
   },
 
-  trainableParameters: ({ layout }) => scaledLayers(layout).reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, 0)
+  trainedShapes: ({ layout }) => Object.fromEntries(scaledLayers(layout).map(({ path, shape }) => [scaleName(path), shape]))
 }
 
 const scaleName = (path: string): string => `${path}.ia3_l`

@@ -1,7 +1,7 @@
 // The layers nearest to the answer are trained, and the norm behind them; all that lies before stays frozen (Lee et al. 2019).
 import { UserError } from '../errors'
 import { layerProjections, weightShapes } from '../model/layout'
-import { copiesOf, numbersOf, replacing } from './copies'
+import { copiesOf, replacing, shapesOf } from './copies'
 import type { BaseShape, Method, OptionValues } from './method'
 
 export const lastLayers: Method = {
@@ -51,7 +51,7 @@ export const lastLayers: Method = {
   },
 
   adaptation: replacing,
-  trainableParameters: (base, options) => numbersOf(trainedNames(base, options), base)
+  trainedShapes: (base, options) => shapesOf(trainedNames(base, options), base)
 }
 
 function trainedNames({ config, layout }: BaseShape, options: OptionValues): string[] {

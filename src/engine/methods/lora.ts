@@ -101,8 +101,15 @@ export const lora: Method = {
     }
   },
 
-  trainableParameters: ({ layout }, options) =>
-    targetsOf(layout, options).reduce((sum, { inputs, outputs }) => sum + settings(options).rank * (inputs + outputs), 0)
+  trainedShapes({ layout }, options) {
+    const { rank } = settings(options)
+    return Object.fromEntries(
+      targetsOf(layout, options).flatMap(({ path, inputs, outputs }) => [
+        [down(path), [rank, inputs]],
+        [up(path), [outputs, rank]]
+      ])
+    )
+  }
 }
 
 /** `[rank, inputs]`, called A in the paper, and `[outputs, rank]`, called B; the names are PEFT's. */

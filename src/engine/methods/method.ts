@@ -53,6 +53,21 @@ export interface BaseShape {
   layout: DecoderLayout
 }
 
+/** All that decides which tensors a method trains. */
+export interface TrainedOn extends BaseShape {
+  /** Labels of the task; 0 where it has none. */
+  labels: number
+}
+
+/** A trained soft prompt of another run, to start from. */
+export interface SavedPrompt {
+  /** The run's name, for people. */
+  name: string
+  /** `[virtualTokens, hidden]`. */
+  shape: [number, number]
+  data: Float32Array
+}
+
 /** What a method may read when it makes its first tensors. */
 export interface MethodContext extends BaseShape {
   /** Frozen tensors of the base, by Hugging Face name. */
@@ -69,6 +84,8 @@ export interface MethodContext extends BaseShape {
   encode(text: string): number[]
   /** Label words of the task, as templates insert them (with their leading space). */
   labelWords: readonly string[]
+  /** Soft prompts by the id of their run: those that the recipe's options name as a start. */
+  saved: ReadonlyMap<string, SavedPrompt>
   random: Random
 }
 
@@ -93,6 +110,6 @@ export interface Method {
   initialParameters(context: MethodContext, options: OptionValues): Promise<NamedTensors>
   /** Where those tensors enter the forward pass. Pure; runs inside the tape, so gradients flow into `parameters`. */
   adaptation(parameters: NamedTensors, config: DecoderConfig, options: OptionValues): Adaptation
-  /** Numbers trained, known before anything starts. */
-  trainableParameters(base: BaseShape, options: OptionValues): number
+  /** Shapes of the trained tensors by name, known before anything starts. */
+  trainedShapes(on: TrainedOn, options: OptionValues): Record<string, readonly number[]>
 }

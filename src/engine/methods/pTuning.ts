@@ -3,7 +3,7 @@ import type * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
 import type { Network } from '../formats/hostNetwork'
 import type { Method, NamedTensors, OptionValues } from './method'
-import { linearLayer, linearLayerSize, normalTensor } from './starts'
+import { linearLayer, linearLayerShapes, normalTensor } from './starts'
 
 export const pTuning: Method = {
   id: 'pTuning',
@@ -67,9 +67,14 @@ export const pTuning: Method = {
     }
   }),
 
-  trainableParameters({ config: { hiddenSize } }, options) {
+  trainedShapes({ config: { hiddenSize } }, options) {
     const { virtualTokens: count, width } = settings(options)
-    return count * hiddenSize + linearLayerSize(hiddenSize, width) + linearLayerSize(width, width) + linearLayerSize(width, hiddenSize)
+    return {
+      [EMBEDDING]: [count, hiddenSize],
+      ...linearLayerShapes(LAYERS[0], hiddenSize, width),
+      ...linearLayerShapes(LAYERS[1], width, width),
+      ...linearLayerShapes(LAYERS[2], width, hiddenSize)
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { UserError } from '../errors'
 import type { Network } from '../formats/hostNetwork'
 import type { DecoderConfig } from '../model/config'
 import type { KeyValuePrefix, Method, MethodContext, NamedTensors, OptionValues } from './method'
-import { linearLayer, linearLayerSize, normalTensor } from './starts'
+import { linearLayer, linearLayerShapes, normalTensor } from './starts'
 
 export const prefix: Method = {
   id: 'prefix',
@@ -59,11 +59,13 @@ export const prefix: Method = {
     keyValues: (layer) => (parameters[EMBEDDING] ? throughNetwork(parameters, layer) : straight(parameters, layer))
   }),
 
-  trainableParameters({ config }, options) {
+  trainedShapes({ config }, options) {
     const { virtualTokens: count, reparameterise } = settings(options)
     const width = prefixWidth(config)
-    const sides = 2 * config.layers
-    return reparameterise ? count * width + (1 + sides) * linearLayerSize(width, width) : count * sides * width
+    const names = Array.from({ length: config.layers }, (_, layer) => sides.map((side) => prefixSide(layer, side))).flat()
+    if (!reparameterise) return Object.fromEntries(names.map((name) => [name, [count, width]]))
+    const layers = [HIDDEN, ...names].map((name) => linearLayerShapes(name, width, width))
+    return Object.assign({ [EMBEDDING]: [count, width] }, ...layers) as Record<string, number[]>
   }
 }
 

@@ -35,7 +35,8 @@ export const softPrompt: Method = {
         { value: 'random', label: 'Random numbers' },
         { value: 'vocabulary', label: 'Random words' },
         { value: 'labels', label: 'The label words' },
-        { value: 'text', label: 'A text of mine' }
+        { value: 'text', label: 'A text of mine' },
+        { value: 'saved', label: 'A saved prompt' }
       ]
     },
     text: {
@@ -44,6 +45,13 @@ export const softPrompt: Method = {
       help: 'Its tokens become the first virtual tokens, repeated or cut to the number above.',
       default: 'Is this text positive or negative?',
       when: { option: 'start', value: 'text' }
+    },
+    savedRun: {
+      kind: 'text',
+      label: 'Saved prompt',
+      help: 'The run of the library whose soft prompt this one begins as, learnt on another task or made by meta-learning.',
+      default: '',
+      when: { option: 'start', value: 'saved' }
     }
   },
   positions: (options) => settings(options).virtualTokens,
@@ -68,6 +76,8 @@ export const softPrompt: Method = {
     if (start === 'random') {
       const deviation = standardDeviation(embeddings)
       values.forEach((_, i) => (values[i] = deviation * context.random.normal()))
+    } else if (start === 'saved') {
+      return { virtualTokens: context.tensor(savedStart(context, options), [count, hiddenSize]) }
     } else {
       startTokens(context, options).forEach((ids, row) => {
         for (const id of ids)
@@ -79,11 +89,32 @@ export const softPrompt: Method = {
 
   adaptation: (parameters) => ({ virtualTokens: parameters.virtualTokens as tf.Tensor2D }),
 
-  trainableParameters: ({ config }, options) => settings(options).virtualTokens * config.hiddenSize
+  trainedShapes: ({ config }, options) => ({ virtualTokens: [settings(options).virtualTokens, config.hiddenSize] })
 }
 
 function settings(options: OptionValues) {
-  return { virtualTokens: options.virtualTokens as number, start: options.start as string, text: options.text as string }
+  const { virtualTokens, start, text, savedRun } = options as { virtualTokens: number; start: string; text: string; savedRun: string }
+  return { virtualTokens, start, text, savedRun }
+}
+
+/** The rows of the saved prompt (SPoT, Vu et al. 2022), repeated or cut to the number of virtual tokens. */
+function savedStart({ saved, config: { hiddenSize } }: MethodContext, options: OptionValues): Float32Array {
+  const { virtualTokens: count, savedRun } = settings(options)
+  const prompt = saved.get(savedRun)
+  if (!prompt) throw new UserError('The saved prompt to start from is not there.', 'Choose a run of the library that has a soft prompt.')
+  const [rows, width] = prompt.shape
+  if (width !== hiddenSize) {
+    throw new UserError(
+      `The prompt of "${prompt.name}" has vectors of ${width} numbers, and this model reads vectors of ${hiddenSize}.`,
+      'Choose a prompt that was learnt on this model, or another start.'
+    )
+  }
+  const values = new Float32Array(count * width)
+  for (let row = 0; row < count; row++) {
+    const from = (row % rows) * width
+    values.set(prompt.data.subarray(from, from + width), row * width)
+  }
+  return values
 }
 
 /** For each virtual token the ids whose mean embedding it starts from. A label of several tokens is one mean (Lester 2021, section 3.2). */

@@ -26,8 +26,11 @@ export function linearLayer(context: MethodContext, path: string, inputs: number
   }
 }
 
-/** Numbers in a linear layer with a bias. */
-export const linearLayerSize = (inputs: number, outputs: number): number => (inputs + 1) * outputs
+/** Shapes of the tensors of `linearLayer`. */
+export const linearLayerShapes = (path: string, inputs: number, outputs: number): Record<string, number[]> => ({
+  [`${path}.weight`]: [outputs, inputs],
+  [`${path}.bias`]: [outputs]
+})
 
 function filled(shape: readonly number[], next: () => number): Float32Array {
   return Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, next)

@@ -3,6 +3,7 @@ import type { MemoryMeter } from '../device/memory'
 import { describeError } from '../errors'
 import { evaluate, NotFiniteError, type Evaluation } from '../evaluation/evaluate'
 import { natsPerToken } from '../evaluation/forgetting'
+import type { SavedPrompt } from '../methods/method'
 import type { Decoder } from '../model/decoder'
 import { nextTask } from '../nextTask'
 import type { Checkpoint, CheckpointKind } from './checkpoint'
@@ -27,6 +28,8 @@ export interface RaceOptions {
   checkpoints?: ReadonlyMap<string, StoredCheckpoints>
   /** Called when a checkpoint is due. `take` makes it, and must be called before the promise settles; the race waits for that. */
   onCheckpoint?: (runId: string, kind: CheckpointKind, take: () => Promise<Checkpoint>) => Promise<void>
+  /** Soft prompts to start from, by the id of their run. */
+  saved?: ReadonlyMap<string, SavedPrompt>
   memory?: MemoryMeter
   /** Nats per token of the untouched model on the general prose, where it is known already. */
   forgettingBefore?: number

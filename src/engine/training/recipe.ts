@@ -1,17 +1,28 @@
 // How a run is tuned: everything that, with the base, the task and the device, decides its numbers.
 import type { OptionValues } from '../methods/method'
 
+/** Shares of a budget, from 0 to 1: steps of steps, or charged seconds of seconds; `to` itself no longer belongs to it. */
+export interface Window {
+  from: number
+  to: number
+}
+
 export interface RecipePart {
   /** A row of the method registry. */
   method: string
   options: OptionValues
   learningRate: number
   weightDecay: number
+  /**
+   * When the part is trained; absent: all the time. Outside it the part is frozen (no gradient, no decay, no update), and acts in the forward pass
+   * all the same, from the beginning. Warm-up and decay of the learning rate count within it.
+   */
+  window?: Window
 }
 
 export type ScheduleKind = 'constant' | 'linear' | 'cosine'
 
-/** One method, or several together (a hybrid), with optimiser, schedule and seed. */
+/** One method, or several together (a hybrid), all at once or in stages, with optimiser, schedule and seed. */
 export interface Recipe {
   parts: RecipePart[]
   schedule: { kind: ScheduleKind; warmupSteps: number }
@@ -32,4 +43,6 @@ export interface RaceSettings {
   evaluateEvery: number
   /** Stop a run after so many validations without a better one (a higher macro F1, or as high a one with a lower loss); 0 is never. */
   patience: number
+  /** Train on this many examples, balanced over the labels and drawn by the seed of the first recipe; absent: on all. */
+  trainingExamples?: number
 }

@@ -3,7 +3,7 @@ import type { MemoryMeter } from '../device/memory'
 import type { Evaluation } from '../evaluation/evaluate'
 import { safetensorsLength } from '../formats/safetensors'
 import { getMethod } from '../methods/registry'
-import type { Adaptation } from '../methods/method'
+import type { Adaptation, SavedPrompt } from '../methods/method'
 import type { Decoder } from '../model/decoder'
 import type { Checkpoint, CheckpointKind, CheckpointState, StoredTensors } from './checkpoint'
 import type { BatchSequence, RaceData } from './data'
@@ -25,6 +25,8 @@ export interface RunOptions {
   decoder: Decoder
   data: RaceData
   settings: RaceSettings
+  /** Soft prompts to start from, by the id of their run. */
+  saved?: ReadonlyMap<string, SavedPrompt>
   memory?: MemoryMeter
 }
 
@@ -49,12 +51,12 @@ export class RaceRun {
   /** A new run, or the stored one where its `last` checkpoint is given. Throws a `UserError` where options or checkpoint do not fit. */
   static async create(
     request: RunRequest,
-    { decoder, data, settings, memory }: RunOptions,
+    { decoder, data, settings, saved, memory }: RunOptions,
     stored: StoredCheckpoints = {}
   ): Promise<RaceRun> {
     const { recipe } = request
     const { encode, labelWords } = data
-    const trainer = await Trainer.create({ decoder, recipe, budget: settings.budget, encode, labelWords, memory })
+    const trainer = await Trainer.create({ decoder, recipe, budget: settings.budget, encode, labelWords, saved, memory })
     try {
       const run = new RaceRun(request, trainer, data.trainingBatches(recipe.batchSize, recipe.seed))
       if (stored.last) await run.#restore(stored.last, stored.best, data)

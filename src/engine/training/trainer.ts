@@ -6,7 +6,7 @@ import { UserError } from '../errors'
 import { adamw, type AdamwState } from '../kernels/adamw'
 import { globalNorm } from '../kernels/globalNorm'
 import { adaptationOf } from '../methods/combine'
-import type { Adaptation, MethodContext, NamedTensors } from '../methods/method'
+import type { Adaptation, MethodContext, NamedTensors, SavedPrompt } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Batch } from '../model/batch'
 import type { Decoder } from '../model/decoder'
@@ -15,6 +15,7 @@ import { Accounts, type AccountsState } from './accounts'
 import { momentName, type CheckpointKind, type StoredTensors } from './checkpoint'
 import { clipScale } from './clip'
 import type { Budget, Recipe } from './recipe'
+import { checkRecipe } from './recipeProblem'
 import type { StepRecord } from './records'
 import { learningRateFactor } from './schedule'
 
@@ -24,6 +25,8 @@ export interface TrainerOptions {
   budget: Budget
   encode: MethodContext['encode']
   labelWords: readonly string[]
+  /** Soft prompts to start from, by the id of their run. */
+  saved?: ReadonlyMap<string, SavedPrompt>
   /** Where the peak is read; without it `peakBytes` stays 0. */
   memory?: MemoryMeter
 }
@@ -55,9 +58,10 @@ export class Trainer {
     this.#random = random
   }
 
-  /** Makes the first tensors of every part. Throws a `UserError` where an option cannot be met or two parts train the same tensor. */
+  /** Makes the first tensors of every part. Throws a `UserError` where the recipe has a problem or an option cannot be met. */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const { decoder, recipe, encode, labelWords } = options
+    const { decoder, recipe, encode, labelWords, saved = new Map<string, SavedPrompt>() } = options
+    checkRecipe(recipe, { config: decoder.config, layout: decoder.layout, labels: labelWords.length })
     const random = new Random(recipe.seed)
     const context: MethodContext = {
       config: decoder.config,
@@ -68,6 +72,7 @@ export class Trainer {
       tensor: (values, shape) => tf.tensor(values, shape, 'float32'),
       encode,
       labelWords,
+      saved,
       random
     }
     const trained: Trained[] = []
@@ -75,11 +80,9 @@ export class Trainer {
       for (const [part, { method: id, options: values }] of recipe.parts.entries()) {
         const method = getMethod(id)
         const parameters = await method.initialParameters(context, optionsOf(method, values))
-        const twice = trained.find(({ name }) => Object.hasOwn(parameters, name))?.name
         for (const [name, parameter] of Object.entries(parameters)) {
           trained.push({ name, part, parameter, firstMoment: tf.zerosLike(parameter), secondMoment: tf.zerosLike(parameter) })
         }
-        if (twice) throw new UserError(`Two parts of the recipe train "${twice}".`, 'Take one of these methods out of the recipe.')
       }
     } catch (error) {
       disposeAll(trained)

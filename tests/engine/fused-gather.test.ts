@@ -1,9 +1,11 @@
 // The fused gather against its composed form: repeated, unused and shuffled rows.
-import type * as tf from '@tensorflow/tfjs'
+import * as tf from '@tensorflow/tfjs'
 import { beforeAll, expect, test } from 'vitest'
-import { embeddingComposed } from '../../src/engine/kernels/embedding'
+import { embedding, embeddingComposed } from '../../src/engine/kernels/embedding'
+import { frozenMatrix, PackedMatrix } from '../../src/engine/kernels/packed'
+import type { PackingId } from '../../src/engine/kernels/packings'
 import { chainsOf, gatherFused } from '../../src/engine/kernels/webgpu/gather'
-import { expectSame, normal, startFused, stream } from './fusedHarness'
+import { difference, expectSame, normal, startFused, stream } from './fusedHarness'
 
 beforeAll(startFused)
 
@@ -26,5 +28,31 @@ for (const [rows, width, count] of [
       [table]
     )
     table.dispose()
+  })
+}
+
+for (const [packing, bound] of [
+  ['float16', 1 / 2048],
+  ['int8', 1 / 254]
+] as const satisfies [PackingId, number][]) {
+  test(`rows of a matrix packed as ${packing}, whole and by number`, async () => {
+    for (const width of [9, 24]) {
+      const table = normal([31, width], stream(width)) as tf.Tensor2D
+      const values = (await table.data()) as Float32Array
+      const before = tf.memory().numTensors
+      const packed = frozenMatrix(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), 'F32', [31, width], packing)
+      if (!(packed instanceof PackedMatrix)) throw new Error('It was not packed.')
+      const whole = packed.unpack()
+      expect(await difference(whole, table)).toBeLessThan(bound)
+      expect(await whole.data()).toEqual(await packed.data())
+      const ids = Int32Array.of(30, 0, 7, 7)
+      const rows = tf.tidy(() => embedding(packed, ids))
+      const expected = tf.tidy(() => embeddingComposed(packed, ids))
+      expect(await rows.data()).toEqual(await expected.data())
+      tf.dispose([rows, expected, whole])
+      packed.dispose()
+      expect(tf.memory().numTensors).toBe(before)
+      table.dispose()
+    }
   })
 }

@@ -1,7 +1,7 @@
 // Reads and writes safetensors files; nothing in a file is believed before it is checked.
 import { UserError } from '../errors'
 import { assertSoundJson } from './headerJson'
-import { bfloat16ToFloat32, float16ToFloat32 } from './halfFloats'
+import { bfloat16ToFloat32, float16ToFloat32 } from '../halfFloats'
 
 /** Bits of one number, by every dtype of the format. */
 const dtypeBits = {

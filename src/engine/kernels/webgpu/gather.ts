@@ -1,5 +1,7 @@
 // Rows of a matrix by number, and the gradient that sends them back: embeddings and label rows.
 import type * as tf from '@tensorflow/tfjs'
+import type { PackedMatrix } from '../packed'
+import { PACKINGS, type PackingId } from '../packings'
 import { empty, fused } from './fused'
 import { lanesFor, variants, type Lanes } from './program'
 import { flatIndex, WORKGROUP } from './run'
@@ -78,4 +80,46 @@ const operation = fused<{ ids: Int32Array; rows: number }>({
 /** Rows `ids` of `table`, `[n, width]`, in one dispatch; the dense gradient in another. See `../embedding` and `../gatherRows`. */
 export function gatherFused(table: tf.Tensor2D, ids: Int32Array): tf.Tensor2D {
   return operation({ table }, { ids, rows: table.shape[0] }) as tf.Tensor2D
+}
+
+/** A thread unpacks four neighbours of one wanted row; what lies beyond the row's end is padding. */
+const packedProgram = variants('gatherPacked', (packing: PackingId) => {
+  const { words, value } = PACKINGS[packing].read('table', 'row', 'quad', 'u.quads')
+  return {
+    outputs: { output: 'f32' },
+    inputs: { table: PACKINGS[packing].element, ids: 'i32' },
+    uniforms: { items: 'u32', width: 'u32', quads: 'u32' },
+    workgroup: [WORKGROUP],
+    main: `${flatIndex}
+if (index >= u.items) { return; }
+let row = u32(ids[index / u.quads]);
+let quad = index % u.quads;
+let words = ${words};
+let value = ${value};
+let at = index / u.quads * u.width + quad * 4u;
+for (var i = 0u; i < min(4u, u.width - quad * 4u); i++) { output[at + i] = value[i]; }`
+  }
+})
+
+const packedOperation = fused<{ ids: Int32Array; width: number; packing: PackingId }>({
+  name: 'FusedGatherPacked',
+  shape: (_, { ids, width }) => [ids.length, width],
+  forward: (run, output, { words }, attributes) => {
+    const { width, packing } = attributes
+    const quads = Math.ceil(width / 4)
+    const items = attributes.ids.length * quads
+    const ids = run.upload(attributes.ids)
+    run.run(packedProgram(packing), {
+      outputs: [output],
+      inputs: [words as tf.Tensor, ids],
+      uniforms: [items, width, quads],
+      groups: run.grid(items)
+    })
+    run.free(ids)
+  }
+})
+
+/** Rows `ids` of a packed matrix, unpacked, `[n, width]` float32, in one dispatch. */
+export function gatherPacked({ words, packing, shape }: PackedMatrix, ids: Int32Array): tf.Tensor2D {
+  return packedOperation({ words }, { ids, width: shape[1], packing }) as tf.Tensor2D
 }

@@ -224,7 +224,12 @@ export function useFusedKernels(use: boolean): void {
   wanted = use
 }
 
-/** True where fused kernels run: WebGPU is the current backend, on our own device. */
+/** True where fused kernels run: they are wanted, and can run. */
 export function isWebGpu(): boolean {
-  return wanted && tf.getBackend() === 'webgpu' && tf.backend() === webGpuHandle()?.backend
+  return wanted && canFuse()
+}
+
+/** True where WGSL of ours can run: WebGPU is the current backend, on our own device. */
+export function canFuse(): boolean {
+  return tf.getBackend() === 'webgpu' && tf.backend() === webGpuHandle()?.backend
 }

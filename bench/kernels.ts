@@ -29,7 +29,7 @@ const median = (values: number[]): number => [...values].sort((a, b) => a - b)[M
 
 async function measure(step: StepCase, forms: readonly ('fused' | 'composed')[], rounds: number): Promise<CaseResult> {
   const { backend, report } = webGpuHandle()!
-  const decoder = makeDecoder(step.shape)
+  const decoder = await makeDecoder(step.shape)
   const batch = makeBatch(step)
   const meter = new MemoryMeter()
   let ofTensorFlow = 0

@@ -1,7 +1,9 @@
 // The training steps that are timed: a model of random weights, a batch of random tokens, and what is trained.
 import { Trainer } from '../src/engine/training/trainer'
 import { defaultRecipe } from '../src/engine/training/defaultRecipe'
-import { createDecoder, type Decoder } from '../src/engine/model/decoder'
+import { weightsOfArrays } from '../src/engine/formats/weightSource'
+import { createDecoder } from '../src/engine/model/createDecoder'
+import type { Decoder } from '../src/engine/model/decoder'
 import type { Batch } from '../src/engine/model/batch'
 import { Random } from '../src/engine/random'
 
@@ -34,7 +36,7 @@ export const STEP_CASES: StepCase[] = [
   { name: 'tuneground-2m, soft prompt, one label a row', shape: TUNEGROUND_2M, batch: 16, time: 48, method: 'softPrompt', labels: 'last' }
 ]
 
-export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }: LlamaShape): Decoder {
+export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }: LlamaShape): Promise<Decoder> {
   const random = new Random(1)
   const tensors: Record<string, { data: Float32Array; shape: number[] }> = {}
   const add = (name: string, shape: number[], around = 0): void => {
@@ -69,7 +71,7 @@ export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }:
     eos_token_id: 0,
     pad_token_id: 1
   }
-  return createDecoder(config, tensors)
+  return createDecoder(config, weightsOfArrays(tensors))
 }
 
 /** Rows of a random length between half of `time` and all of it. */

@@ -1,9 +1,9 @@
 // Loads a base model: its files, its tokenizer, its weights on the device; at most one is held at a time.
-import { assertTensorFits } from '../engine/device/start'
 import type { DeviceReport } from '../engine/device/report'
 import { UserError } from '../engine/errors'
-import { readSafetensors, tensorToFloat32 } from '../engine/formats/safetensors'
-import { createDecoder, type Decoder } from '../engine/model/decoder'
+import { weightsOfBytes } from '../engine/formats/weightSource'
+import { createDecoder } from '../engine/model/createDecoder'
+import type { Decoder } from '../engine/model/decoder'
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer/tokenizer'
 import type { ModelReport, ModelSource, Progress } from './protocol'
 import { fetchBytes, fetchJson, fetchOptionalText } from './siteFiles'
@@ -31,18 +31,11 @@ export async function loadModel(
     fetchOptionalText(at('README.md'))
   ])
   const bytes = await fetchBytes(at('model.safetensors'), 'Downloading weights', onProgress)
-  const file = readSafetensors(bytes)
-  const names = [...file.tensors.keys()]
-  const tensors = new Map<string, { dtype: string; shape: number[]; data: Float32Array }>()
-  for (const [done, name] of names.entries()) {
-    const { dtype, shape } = file.tensors.get(name)!
-    const size = shape.reduce((product, length) => product * length, 1)
-    assertTensorFits(device, name, size * FLOAT32_BYTES)
-    tensors.set(name, { dtype, shape, data: tensorToFloat32(file, name) })
-    onProgress({ stage: 'Unpacking weights', loaded: done + 1, total: names.length, unit: 'items' })
-  }
   const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig ? (JSON.parse(tokenizerConfig) as unknown) : {})
-  const decoder = createDecoder(configJson, tensors)
+  const decoder = await createDecoder(configJson, await weightsOfBytes(bytes), {
+    device,
+    onTensor: (loaded, total) => onProgress({ stage: 'Unpacking weights', loaded, total, unit: 'items' })
+  })
   const parameters = decoder.weightNames.reduce((sum, name) => sum + decoder.weight(name).size, 0)
   const { config } = decoder
   if (tokenizer.vocabularySize > config.vocabularySize) {

@@ -2,7 +2,9 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/engine/model/batch'
-import { createDecoder, type Decoder } from '../../src/engine/model/decoder'
+import { weightsOfArrays } from '../../src/engine/formats/weightSource'
+import { createDecoder } from '../../src/engine/model/createDecoder'
+import type { Decoder } from '../../src/engine/model/decoder'
 import { backends, useBackend } from './backend'
 import { randomWeights, tinyDecoder, tinyLlama } from './tinyModel'
 
@@ -26,7 +28,7 @@ describe.each(backends)('%s', (backend) => {
   let decoder: Decoder
   beforeAll(async () => {
     await useBackend(backend)
-    decoder = tinyDecoder(tinyLlama)
+    decoder = await tinyDecoder(tinyLlama)
   })
   afterAll(() => decoder.dispose())
 
@@ -84,10 +86,8 @@ describe.each(backends)('%s', (backend) => {
     const batch = batchOf(16)
     const name = 'model.embed_tokens.weight'
     const scaled = tf.tidy(() => tf.mul(decoder.weight(name), 0.5))
-    const moved = createDecoder(tinyLlama, {
-      ...randomWeights(tinyLlama),
-      [name]: { shape: [50, 20], data: (await scaled.data()) as Float32Array }
-    })
+    const weights = { ...randomWeights(tinyLlama), [name]: { shape: [50, 20], data: (await scaled.data()) as Float32Array } }
+    const moved = await createDecoder(tinyLlama, weightsOfArrays(weights))
     const results = [
       decoder.loss(batch, { weight: (asked) => (asked === name ? scaled : undefined) }),
       moved.loss(batch),

@@ -16,7 +16,7 @@ describe('on wasm', () => {
   let prompt: tf.Tensor2D
   beforeAll(async () => {
     await useBackend('wasm')
-    decoder = raceDecoder()
+    decoder = await raceDecoder()
     data = tinyData(decoder, [tinyRecipe('softPrompt')])
     prompt = tf.randomNormal([4, decoder.config.hiddenSize], 0, 0.5, 'float32', 3)
   })

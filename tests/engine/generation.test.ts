@@ -46,7 +46,7 @@ describe.each(backends)('%s', (backend) => {
   test.each([tinyLlama, tinyGptNeo])(
     '$model_type: cached and recomputed tokens agree, behind virtual tokens and a prefix too',
     async (config) => {
-      const decoder = tinyDecoder(config)
+      const decoder = await tinyDecoder(config)
       const width = decoder.config.keyValueHeads * decoder.config.headSize
       const virtualTokens = tf.randomNormal([3, 20], 0, 1, 'float32', 4) as tf.Tensor2D
       const prefix = {
@@ -68,8 +68,8 @@ describe.each(backends)('%s', (backend) => {
 
   describe('endings', () => {
     let decoder: Decoder
-    beforeAll(() => {
-      decoder = tinyDecoder(tinyLlama)
+    beforeAll(async () => {
+      decoder = await tinyDecoder(tinyLlama)
     })
     afterAll(() => decoder.dispose())
 

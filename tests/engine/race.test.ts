@@ -59,7 +59,7 @@ describe('on wasm', () => {
   let data: RaceData
   beforeAll(async () => {
     await useBackend('wasm')
-    decoder = raceDecoder()
+    decoder = await raceDecoder()
     data = tinyData(
       decoder,
       three.map(({ recipe }) => recipe)
@@ -321,7 +321,7 @@ describe('on wasm', () => {
 
 test('a race on WebGPU goes on from a checkpoint with the same losses', async () => {
   await useBackend('webgpu')
-  const decoder = raceDecoder()
+  const decoder = await raceDecoder()
   const data = tinyData(
     decoder,
     both.map(({ recipe }) => recipe)

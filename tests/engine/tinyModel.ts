@@ -1,8 +1,9 @@
 // A small random decoder of any family, for tests that need no trained weights.
 import { readArchitecture } from '../../src/engine/model/architectures'
-import { createDecoder, type Decoder } from '../../src/engine/model/decoder'
+import { weightsOfArrays } from '../../src/engine/formats/weightSource'
+import { createDecoder } from '../../src/engine/model/createDecoder'
+import type { Decoder } from '../../src/engine/model/decoder'
 import { weightShapes } from '../../src/engine/model/layout'
-import type { LoadedTensor } from '../../src/engine/model/weights'
 import { Random } from '../../src/engine/random'
 
 export const tinyLlama = {
@@ -33,7 +34,7 @@ export const tinyGptNeo = {
 }
 
 /** Repeatable weights: norms near one, the rest normal. */
-export function randomWeights(config: unknown, seed = 1): Record<string, LoadedTensor> {
+export function randomWeights(config: unknown, seed = 1): Record<string, { shape: readonly number[]; data: Float32Array }> {
   const random = new Random(seed)
   const { config: read, layout } = readArchitecture(config)
   return Object.fromEntries(
@@ -46,6 +47,6 @@ export function randomWeights(config: unknown, seed = 1): Record<string, LoadedT
 }
 
 /** The decoder on the current backend; the caller disposes it. */
-export function tinyDecoder(config: unknown, seed = 1): Decoder {
-  return createDecoder(config, randomWeights(config, seed))
+export function tinyDecoder(config: unknown, seed = 1): Promise<Decoder> {
+  return createDecoder(config, weightsOfArrays(randomWeights(config, seed)))
 }

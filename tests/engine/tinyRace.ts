@@ -12,7 +12,7 @@ import { tinyDecoder, tinyLlama } from './tinyModel'
 const VOCABULARY = 100
 
 /** The same random weights every time. The caller disposes it. */
-export const raceDecoder = (): Decoder => tinyDecoder({ ...tinyLlama, vocab_size: VOCABULARY, bos_token_id: 0 }, 7)
+export const raceDecoder = (): Promise<Decoder> => tinyDecoder({ ...tinyLlama, vocab_size: VOCABULARY, bos_token_id: 0 }, 7)
 
 const words = (text: string): string[] => text.match(/\n|\s?\S+/g) ?? []
 

@@ -15,7 +15,7 @@ describe.each(backends)('%s', (backend) => {
   let data: RaceData
   beforeAll(async () => {
     await useBackend(backend)
-    decoder = raceDecoder()
+    decoder = await raceDecoder()
     data = tinyData(decoder, [tinyRecipe('softPrompt')])
   })
   afterAll(() => decoder.dispose())

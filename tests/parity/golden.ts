@@ -1,8 +1,10 @@
 // Reads golden fixtures in the browser: what PyTorch, Transformers, PEFT, tokenizers and scikit-learn computed.
 import { readSafetensors, tensorToFloat32 } from '../../src/engine/formats/safetensors'
+import { weightsOfBytes } from '../../src/engine/formats/weightSource'
 import { supportedArchitectures } from '../../src/engine/model/architectures'
 import type { Batch } from '../../src/engine/model/batch'
-import { createDecoder, type Decoder } from '../../src/engine/model/decoder'
+import { createDecoder } from '../../src/engine/model/createDecoder'
+import type { Decoder } from '../../src/engine/model/decoder'
 
 /** A folder's contents. `own` is true for the repository's fixtures and false for those of GOLDEN_DIR. */
 export interface GoldenFolder {
@@ -90,12 +92,12 @@ export async function listModels(): Promise<{ own: boolean; supported: string[];
 
 /** The folder's model on the current backend, and what is expected of it. The caller disposes the decoder. */
 export async function loadModel(folder: string): Promise<{ decoder: Decoder; expected: GoldenExpectation }> {
-  const [config, tensors, expected] = await Promise.all([
+  const [config, weights, expected] = await Promise.all([
     readJson<unknown>(`${folder}/config.json`),
-    readTensors(`${folder}/model.safetensors`),
+    readBytes(`${folder}/model.safetensors`),
     readJson<GoldenExpectation>(`${folder}/expected.json`)
   ])
-  const decoder = createDecoder(config, tensors)
+  const decoder = await createDecoder(config, await weightsOfBytes(weights))
   for (const named of [expected.grads, expected.full.final_first]) renameHead(named, decoder)
   return { decoder, expected }
 }

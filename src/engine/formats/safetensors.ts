@@ -29,10 +29,14 @@ const dtypeBits = {
 
 export type SafetensorsDtype = keyof typeof dtypeBits
 
-/** Where one tensor lies: `begin` and `end` are byte positions in the whole file. */
-export interface SafetensorsEntry {
+/** What is stored of one tensor beside its numbers. */
+export interface StoredTensor {
   dtype: SafetensorsDtype
   shape: number[]
+}
+
+/** Where one tensor lies: `begin` and `end` are byte positions in the whole file. */
+export interface SafetensorsEntry extends StoredTensor {
   begin: number
   end: number
 }
@@ -113,29 +117,41 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
  * One tensor's numbers as float32, in a new buffer; exact for F32, F16 and BF16.
  * @throws UserError where there is no such tensor, or its dtype is another
  */
-export function tensorToFloat32(file: SafetensorsFile, name: string): Float32Array<ArrayBuffer> {
+export function tensorToFloat32(file: SafetensorsFile, name: string): Float32Array {
   const entry = file.tensors.get(name)
   if (!entry) return fail(`it has no tensor ${quote(name)}`, 'Check that the weights belong to this config.json.')
   return decodeTensor(name, entry, file.bytes.subarray(entry.begin, entry.end))
 }
 
+/** Bytes that a tensor takes in a file. */
+export const storedBytes = ({ dtype, shape }: StoredTensor): number => (elementsOf(shape) * dtypeBits[dtype]) / 8
+
+/** Throws a `UserError` where the dtype is not F32, F16 or BF16. */
+export function assertFloatDtype(name: string, { dtype }: StoredTensor): void {
+  if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return
+  fail(`tensor ${quote(name)} is stored as ${dtype}, which is not supported`, 'Save the model as F32, F16 or BF16 and open it again.')
+}
+
+/** Throws a `UserError` where a tensor's bytes, fetched apart, are not as many as its header says. */
+export function assertStoredBytes(name: string, tensor: StoredTensor, bytes: Uint8Array): void {
+  const expected = storedBytes(tensor)
+  if (bytes.length !== expected) fail(`tensor ${quote(name)} should have ${expected} bytes and has ${bytes.length}`)
+}
+
 /**
- * The numbers of a tensor whose bytes were fetched apart, as float32, in a new buffer.
+ * The numbers of a tensor whose bytes were fetched apart, as float32. `shared` lets the result be the given bytes themselves where they can be read as
+ * they lie, which spares a copy; otherwise it has a new buffer.
  * @throws UserError where the dtype is not F32, F16 or BF16, or the number of bytes is not the header's
  */
-export function decodeTensor(name: string, entry: SafetensorsEntry, bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  if (bytes.length !== entry.end - entry.begin) {
-    fail(`tensor ${quote(name)} should have ${entry.end - entry.begin} bytes and has ${bytes.length}`)
-  }
+export function decodeTensor(name: string, tensor: StoredTensor, bytes: Uint8Array, shared = false): Float32Array {
+  assertFloatDtype(name, tensor)
+  assertStoredBytes(name, tensor, bytes)
+  if (shared && tensor.dtype === 'F32' && bytes.byteOffset % 4 === 0)
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
   // A header need not be padded, so a tensor may begin at an odd address: the copy is aligned. Browsers run on little-endian machines alone.
   const aligned = new Uint8Array(bytes).buffer
-  if (entry.dtype === 'F32') return new Float32Array(aligned)
-  if (entry.dtype === 'F16') return float16ToFloat32(new Uint16Array(aligned))
-  if (entry.dtype === 'BF16') return bfloat16ToFloat32(new Uint16Array(aligned))
-  return fail(
-    `tensor ${quote(name)} is stored as ${entry.dtype}, which is not supported`,
-    'Save the model as F32, F16 or BF16 and open it again.'
-  )
+  if (tensor.dtype === 'F32') return new Float32Array(aligned)
+  return tensor.dtype === 'F16' ? float16ToFloat32(new Uint16Array(aligned)) : bfloat16ToFloat32(new Uint16Array(aligned))
 }
 
 /**
@@ -152,14 +168,10 @@ export function writeSafetensors(
       throw new Error(`Tensor ${quote(name)} has shape [${shape.join(', ')}] but ${data.length} numbers.`)
     }
   }
-  const { json, headerLength, dataLength } = makeHeader(
-    sorted.map(([name, { shape }]) => [name, shape]),
-    metadata
-  )
-  const file = new Uint8Array(8 + headerLength + dataLength)
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true)
-  file.fill(0x20, 8, 8 + headerLength).set(json, 8)
-  let position = 8 + headerLength
+  const header = safetensorsHeader(sorted.map(asFloat32), metadata)
+  const file = new Uint8Array(sorted.reduce((position, [, { data }]) => position + data.byteLength, header.length))
+  file.set(header)
+  let position = header.length
   for (const [, { data }] of sorted) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position)
     position += data.byteLength
@@ -169,29 +181,41 @@ export function writeSafetensors(
 
 /** Bytes of the file that `writeSafetensors` makes of tensors of these shapes, without metadata. */
 export function safetensorsLength(shapes: Readonly<Record<string, readonly number[]>>): number {
-  const { headerLength, dataLength } = makeHeader(Object.entries(shapes).sort(byName), {})
-  return 8 + headerLength + dataLength
+  const tensors = Object.entries(shapes).map(([name, shape]) => asFloat32([name, { shape }]))
+  return tensors.reduce((length, [, tensor]) => length + storedBytes(tensor), safetensorsHeader(tensors).length)
 }
 
-/** The header of float32 tensors in that order; `headerLength` is padded to eight bytes. */
-function makeHeader(
-  shapes: [name: string, shape: readonly number[]][],
-  metadata: Record<string, string>
-): { json: Uint8Array; headerLength: number; dataLength: number } {
-  const header: [string, unknown][] = []
+/**
+ * The bytes in front of the numbers of a file that holds these tensors in this order, side by side; padded to eight bytes, so that the first tensor is
+ * aligned.
+ */
+export function safetensorsHeader(
+  tensors: readonly [name: string, tensor: StoredTensor][],
+  metadata: Record<string, string> = {}
+): Uint8Array<ArrayBuffer> {
+  const entries: [string, unknown][] = []
   const notes = Object.entries(metadata).sort(byName)
-  if (notes.length > 0) header.push(['__metadata__', Object.fromEntries(notes)])
+  if (notes.length > 0) entries.push(['__metadata__', Object.fromEntries(notes)])
   let offset = 0
-  for (const [name, shape] of shapes) {
+  for (const [name, { dtype, shape }] of tensors) {
     if (name === '__metadata__') throw new Error('A tensor cannot be called "__metadata__".')
-    const end = offset + 4 * elementsOf(shape)
-    header.push([name, { dtype: 'F32', shape, data_offsets: [offset, end] }])
+    const end = offset + storedBytes({ dtype, shape })
+    entries.push([name, { dtype, shape, data_offsets: [offset, end] }])
     offset = end
   }
   // Object.fromEntries, unlike assignment, keeps a tensor called "__proto__".
-  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
-  return { json, headerLength: Math.ceil(json.length / 8) * 8, dataLength: offset }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)))
+  const length = Math.ceil(json.length / 8) * 8
+  const header = new Uint8Array(8 + length).fill(0x20)
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true)
+  header.set(json, 8)
+  return header
 }
+
+const asFloat32 = ([name, { shape }]: [string, { shape: readonly number[] }]): [string, StoredTensor] => [
+  name,
+  { dtype: 'F32', shape: [...shape] }
+]
 
 const elementsOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 

@@ -12,12 +12,10 @@ import { rmsNorm } from '../kernels/rmsNorm'
 import { rotary, type RotaryTable } from '../kernels/rotary'
 import { swiglu } from '../kernels/swiglu'
 import type { Adaptation, NamedTensors } from '../methods/method'
-import { readArchitecture } from './architectures'
 import type { Batch } from './batch'
 import type { DecoderConfig } from './config'
 import type { DecoderLayout, LayerLayout, Projection } from './layout'
 import { RotaryCache } from './rotaryTable'
-import { matchWeights, type LoadedTensor } from './weights'
 
 /** What one pass over the layers is about; virtual tokens count as tokens. */
 export interface Pass {
@@ -230,18 +228,4 @@ export class Decoder {
       'Shorten the text or the template, or use fewer virtual tokens.'
     )
   }
-}
-
-/**
- * Puts a checkpoint on the current device. `tensors` by name, bare or full Hugging Face names.
- * @throws UserError where config.json is not supported or a tensor is missing, misshapen or left over
- */
-export function createDecoder(
-  configJson: unknown,
-  tensors: ReadonlyMap<string, LoadedTensor> | Readonly<Record<string, LoadedTensor>>
-): Decoder {
-  const { config, layout } = readArchitecture(configJson)
-  const weights: NamedTensors = {}
-  for (const [name, { data, shape }] of matchWeights(config, layout, tensors)) weights[name] = tf.tensor(data, [...shape], 'float32')
-  return new Decoder(config, layout, weights)
 }

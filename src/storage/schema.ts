@@ -51,7 +51,7 @@ const recipe = v.object({
 const runRequest = v.object({ id, name: text, recipe })
 
 const taskSource = v.variant('kind', [
-  v.object({ kind: v.literal('site'), path: sitePath }),
+  v.object({ kind: v.literal('site'), path: sitePath, template: v.optional(text), labelWords: v.optional(recordOf(isString)) }),
   v.object({
     kind: v.literal('file'),
     name: text,
@@ -150,6 +150,7 @@ const randomState = v.tuple([word, word, word, word])
 
 export const checkpointStateSchema = v.object({
   step: count,
+  partSteps: v.optional(v.array(count)),
   epoch: count,
   position: count,
   epochRandom: randomState,

@@ -4,6 +4,7 @@ import type { Batch } from '../../src/engine/model/batch'
 import type { Decoder } from '../../src/engine/model/decoder'
 import type { Checkpoint } from '../../src/engine/training/checkpoint'
 import type { RaceData } from '../../src/engine/training/data'
+import { inStages } from '../../src/engine/training/defaultRecipe'
 import type { RaceEvent, RunRequest } from '../../src/engine/training/events'
 import { Race, type RaceOptions } from '../../src/engine/training/race'
 import type { RaceSettings, Recipe } from '../../src/engine/training/recipe'
@@ -225,6 +226,16 @@ describe('on wasm', () => {
     expect(log.steps('idle')).toHaveLength(6)
     expect(log.steps('weights')).toHaveLength(10)
     expect(log.of('run-stopped', 'weights')[0]).toMatchObject({ reason: 'budget', bestStep: 10 })
+  })
+
+  test('is patient until the last stage is reached', async () => {
+    const [prompt] = tinyRecipe('softPrompt', { learningRate: 0 }).parts
+    const [lora] = tinyRecipe('lora', { learningRate: 0 }).parts
+    const staged = tinyRecipe('softPrompt', { parts: inStages([prompt!, lora!]) })
+    const runs = [requestOf('staged', staged)]
+    const log = await runWhole({ runs, settings: { budget: { kind: 'steps', steps: 10 }, evaluateEvery: 2, patience: 2 } })
+    expect(log.of('run-stopped')[0]!.reason).toBe('patience')
+    expect(log.of('validation').map(({ record }) => record.step)).toEqual([0, 2, 4, 6, 8])
   })
 
   test('a run that diverges stops, says so and is tested at its best; the other goes on', async () => {

@@ -1,6 +1,6 @@
 // Learning rate schedules: warm-up, decay, and the joint between them.
 import { expect, test } from 'vitest'
-import { learningRateFactor } from '../../src/engine/training/schedule'
+import { isWithin, learningRateFactor, progressWithin } from '../../src/engine/training/schedule'
 
 const curve = (kind: 'constant' | 'linear' | 'cosine', warmupSteps: number, steps: number) =>
   Array.from({ length: steps }, (_, step) => learningRateFactor({ kind, warmupSteps }, step, step / steps))
@@ -38,4 +38,12 @@ test('no step is more than one warm-up step above the one before: the joint has 
 
 test('progress past the budget, as with seconds, never makes the rate negative', () => {
   expect(learningRateFactor({ kind: 'linear', warmupSteps: 0 }, 7, 1.3)).toBe(0)
+})
+
+test('a window holds its first share and not its last, and is counted from 0 to 1', () => {
+  const window = { from: 0.25, to: 0.75 }
+  expect([0.2, 0.25, 0.5, 0.75].map((progress) => isWithin(window, progress))).toEqual([false, true, true, false])
+  expect([0.25, 0.5, 0.625].map((progress) => progressWithin(window, progress))).toEqual([0, 0.5, 0.75])
+  expect(isWithin(undefined, 0)).toBe(true)
+  expect(progressWithin(undefined, 0.3)).toBe(0.3)
 })

@@ -11,6 +11,8 @@ export type CheckpointKind = 'best' | 'last'
 /** Everything beside the tensors. */
 export interface CheckpointState {
   step: number
+  /** Updates of each part of the recipe; absent where an earlier version stored it: `step` of each. */
+  partSteps?: number[]
   epoch: number
   /** Next position in this epoch's order of training examples. */
   position: number

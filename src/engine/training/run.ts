@@ -101,6 +101,10 @@ export class RaceRun {
     return !this.trains || this.trainer.progress >= 1
   }
 
+  get #isInLastStage(): boolean {
+    return this.recipe.parts.every(({ window }) => (window?.from ?? 0) <= this.trainer.progress)
+  }
+
   adaptation(): Adaptation {
     return this.trainer.adaptation()
   }
@@ -138,7 +142,8 @@ export class RaceRun {
       step: isBest ? step : best.step,
       f1Macro: highest,
       loss: gained ? loss : best.loss,
-      validationsWithoutGain: gained ? 0 : best.validationsWithoutGain + 1
+      // Patience is for the last stage: a stage that is not yet reached may gain what this one does not.
+      validationsWithoutGain: gained || !this.#isInLastStage ? 0 : best.validationsWithoutGain + 1
     }
     return isBest
   }

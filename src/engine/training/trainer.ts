@@ -17,7 +17,7 @@ import { clipScale } from './clip'
 import type { Budget, Recipe } from './recipe'
 import { checkRecipe } from './recipeProblem'
 import type { StepRecord } from './records'
-import { learningRateFactor } from './schedule'
+import { isWithin, learningRateFactor, progressWithin } from './schedule'
 
 export interface TrainerOptions {
   decoder: Decoder
@@ -34,6 +34,8 @@ export interface TrainerOptions {
 /** Enough to go on bit for bit on the same backend. */
 export interface TrainerState {
   step: number
+  /** Updates of each part of the recipe; absent: `step` of each. */
+  partSteps?: number[]
   accounts: AccountsState
   random: RandomState
 }
@@ -51,11 +53,14 @@ export class Trainer {
   #accounts = new Accounts()
   #random: Random
   #stepsDone = 0
+  /** Updates of each part: those of the steps within its window. */
+  #partSteps: number[]
 
   private constructor(options: TrainerOptions, trained: Trained[], random: Random) {
     this.#options = options
     this.#trained = trained
     this.#random = random
+    this.#partSteps = options.recipe.parts.map(() => 0)
   }
 
   /** Makes the first tensors of every part. Throws a `UserError` where the recipe has a problem or an option cannot be met. */
@@ -122,7 +127,7 @@ export class Trainer {
   }
 
   /**
-   * One update: loss, gradients of exactly what the recipe trains, clipping, AdamW. The device is read once, when all of it is queued, so that the
+   * One update: loss, gradients of exactly what the recipe trains now, clipping by their norm, AdamW. The device is read once, when all of it is queued, so that the
    * measured time is the step's own. Where the loss or the gradient's norm is not finite, the update is dropped, the tensors stay as they were
    * and the answer is `diverged`. Throws a `UserError` where the device failed.
    */
@@ -131,17 +136,23 @@ export class Trainer {
     const bytesBefore = memory?.bytes ?? 0
     memory?.reset()
     const started = performance.now()
-    const factor = learningRateFactor(recipe.schedule, this.#stepsDone, this.progress)
-    const learningRates = recipe.parts.map((part) => part.learningRate * factor)
-    const { measured, updated, virtualTokens } = this.#update(batch, learningRates)
+    const { progress } = this
+    const isActive = recipe.parts.map(({ window }) => isWithin(window, progress))
+    const learningRates = recipe.parts.map(({ window, learningRate }, part) =>
+      isActive[part] ? learningRate * learningRateFactor(recipe.schedule, this.#partSteps[part]!, progressWithin(window, progress)) : 0
+    )
+    const active = this.#trained.filter(({ part }) => isActive[part])
+    const { measured, updated, virtualTokens } = this.#update(batch, active, learningRates)
     let kept = updated
     try {
       const [loss, gradientNorm] = (await measured.data()) as unknown as [number, number]
       assertDeviceHealthy()
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return 'diverged'
-      kept = this.#trained
-      this.#trained = this.#trained.map((trained, i) => ({ ...trained, ...updated[i] }))
+      kept = active
+      const next = new Map(active.map((trained, i) => [trained, { ...trained, ...updated[i] }]))
+      this.#trained = this.#trained.map((trained) => next.get(trained) ?? trained)
       this.#stepsDone++
+      this.#partSteps = this.#partSteps.map((steps, part) => steps + (isActive[part] ? 1 : 0))
       const tokens = batch.lengths.reduce((sum, length) => sum + length, 0)
       const paddedTokens = batch.size * (batch.time + virtualTokens)
       const milliseconds = this.#accounts.addStep(`${batch.size}x${batch.time}`, paddedTokens, tokens, performance.now() - started)
@@ -155,7 +166,7 @@ export class Trainer {
 
   /** Everything beside the tensors that a restored trainer needs. */
   get state(): TrainerState {
-    return { step: this.#stepsDone, accounts: this.#accounts.state, random: this.#random.state }
+    return { step: this.#stepsDone, partSteps: [...this.#partSteps], accounts: this.#accounts.state, random: this.#random.state }
   }
 
   /** Copies of the trained tensors, and for `last` of the optimiser's moments too. Await them before the next step. */
@@ -189,6 +200,7 @@ export class Trainer {
       return { name, part, parameter: put(parameter), firstMoment: put(firstMoment), secondMoment: put(secondMoment) }
     })
     this.#stepsDone = state.step
+    this.#partSteps = state.partSteps ? [...state.partSteps] : this.#partSteps.map(() => state.step)
     this.#random = new Random(state.random)
     this.#accounts = new Accounts(state.accounts)
   }
@@ -204,12 +216,16 @@ export class Trainer {
   }
 
   /** Queues a whole step and reads nothing back. The caller owns `measured`, the loss and the gradient's norm, and the updated tensors. */
-  #update(batch: Batch, learningRates: readonly number[]): { measured: tf.Tensor1D; updated: AdamwState[]; virtualTokens: number } {
+  #update(
+    batch: Batch,
+    active: readonly Trained[],
+    learningRates: readonly number[]
+  ): { measured: tf.Tensor1D; updated: AdamwState[]; virtualTokens: number } {
     const { decoder, recipe } = this.#options
     const updated: AdamwState[] = []
     let virtualTokens = 0
     const measured = tf.tidy(() => {
-      const parameters = this.#trained.map(({ parameter }) => parameter)
+      const parameters = active.map(({ parameter }) => parameter)
       const { value: loss, grads: gradients } = tf.valueAndGrads(() => {
         const adaptation = this.adaptation()
         virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
@@ -217,7 +233,7 @@ export class Trainer {
       })(parameters)
       const norm = globalNorm(gradients)
       const gradientScale = clipScale(norm, recipe.optimiser.clipNorm)
-      this.#trained.forEach((trained, i) => {
+      active.forEach((trained, i) => {
         const gradient = gradients[i]!
         const { weightDecay } = recipe.parts[trained.part]!
         const learningRate = learningRates[trained.part]!
@@ -230,7 +246,7 @@ export class Trainer {
             gradientScale,
             weightDecay,
             learningRate,
-            step: this.#stepsDone + 1
+            step: this.#partSteps[trained.part]! + 1
           })
           updated.push(state)
           return tensorsOf(state).map((tensor) => tf.keep(tensor))

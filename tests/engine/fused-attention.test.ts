@@ -54,7 +54,7 @@ const call =
 
 /** One for the rows whose query is a real token. */
 function realRows({ batch, queryTime, keyTime, queryOffset = keyTime - queryTime }: Shape, lengths: number[]): tf.Tensor2D {
-  const real = lengths.flatMap((length) => Array.from({ length: queryTime }, (_, i) => (queryOffset + i < length ? 1 : 0)))
+  const real = lengths.flatMap((length) => Array.from({ length: queryTime }, (_, i) => (Number(queryOffset) + i < length ? 1 : 0)))
   return tf.tensor2d(real, [batch * queryTime, 1])
 }
 
@@ -67,6 +67,32 @@ for (const { name, shape, lengths, prefix } of CASES) {
     tf.dispose([...tensors, mask])
   })
 }
+
+test('one new token in each of several texts, at the end of its own', async () => {
+  const shape: Shape = { ...plain, batch: 3, queryTime: 1, queryOffset: 'last', keyTime: 16, keyValueHeads: 2, window: 6 }
+  const tensors = example(shape, 2, 3)
+  const lengths = Int32Array.of(9, 16, 3)
+  const [fused, composed] = [attentionFused, attentionComposed].map((form) => call(form, shape, lengths)(...tensors))
+  const expected = await composed!.data()
+  ;(await fused!.data()).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 5))
+  // Its own keys are all that counts: with nothing behind them it is the same.
+  const [query, key, value] = tensors as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D]
+  const alone = tf.tidy(() =>
+    attentionComposed({
+      ...shape,
+      batch: 1,
+      keyTime: 9,
+      queryOffset: 8,
+      lengths: Int32Array.of(9),
+      query: tf.slice(query, [0, 0], [1, -1]),
+      key: tf.slice(key, [0, 0], [9, -1]),
+      value: tf.slice(value, [0, 0], [9, -1]),
+      prefix: { key: tensors[3]!, value: tensors[4]! }
+    })
+  )
+  ;(await alone.data()).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 5))
+  tf.dispose([...tensors, fused!, composed!, alone])
+})
 
 test('shapes drawn at random', async () => {
   const next = stream(2024)

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Adaptation } from '../../src/engine/methods/method'
 import type { Decoder } from '../../src/engine/model/decoder'
-import { generate, type GenerateOptions } from '../../src/engine/model/generate'
+import { generate, generateGreedily, type GenerateOptions } from '../../src/engine/model/generate'
 import { GREEDY } from '../../src/engine/model/sampling'
 import { Random } from '../../src/engine/random'
 import { backends, useBackend } from './backend'
@@ -65,6 +65,33 @@ describe.each(backends)('%s', (backend) => {
       decoder.dispose()
     }
   )
+
+  // Prompts over and under a bucket, and texts that end at different times.
+  test.each([tinyLlama, tinyGptNeo])('$model_type: texts of a batch are those that each gives alone', async (config) => {
+    const decoder = await tinyDecoder(config, 3)
+    const width = decoder.config.keyValueHeads * decoder.config.headSize
+    const virtualTokens = tf.randomNormal([3, 20], 0, 1, 'float32', 4) as tf.Tensor2D
+    const prefix = {
+      key: tf.randomNormal([2, width], 0, 1, 'float32', 5) as tf.Tensor2D,
+      value: tf.randomNormal([2, width], 0, 1, 'float32', 6) as tf.Tensor2D
+    }
+    const prompts = [PROMPT, [9], Array.from({ length: 19 }, (_, i) => (7 * i) % 50), Array.from({ length: 58 }, (_, i) => (11 * i) % 50)]
+    const before = tf.memory().numTensors
+    for (const adaptation of [{}, { virtualTokens }, { keyValues: () => prefix }]) {
+      const free = await collect(decoder, { adaptation, maximumTokens: 14 }, prompts[2])
+      const stopTokens = [free[5]!]
+      const alone: number[][] = []
+      for (const prompt of prompts) alone.push(await collect(decoder, { adaptation, maximumTokens: 14, stopTokens }, prompt))
+      expect(await generateGreedily(decoder, prompts, { maximumTokens: 14, stopTokens, adaptation })).toEqual(alone)
+      expect(new Set(alone.map(({ length }) => length)).size).toBeGreaterThan(1)
+    }
+    const cancel = (): Promise<void> => Promise.reject(new Error('cancelled'))
+    await expect(generateGreedily(decoder, prompts, { maximumTokens: 3, between: cancel })).rejects.toThrow('cancelled')
+    // The rotary table may have grown, in place.
+    expect(tf.memory().numTensors).toBe(before + (config.model_type === 'llama' ? 2 : 0))
+    tf.dispose([virtualTokens, prefix.key, prefix.value])
+    decoder.dispose()
+  })
 
   describe('endings', () => {
     let decoder: Decoder

@@ -32,7 +32,7 @@ async function expectClose(actual: tf.Tensor, expected: ArrayLike<number>, toler
 /** Attention as its definition reads, one query at a time. */
 async function attentionByLoops(inputs: AttentionInputs): Promise<{ values: Float64Array; real: boolean[] }> {
   const { batch, queryTime, keyTime, heads, keyValueHeads, headSize, scale, lengths, window = Infinity } = inputs
-  const offset = inputs.queryOffset ?? keyTime - queryTime
+  const offset = Number(inputs.queryOffset ?? keyTime - queryTime)
   const [query, key, value] = await Promise.all([inputs.query, inputs.key, inputs.value].map((tensor) => tensor.data()))
   const front = inputs.prefix && (await Promise.all([inputs.prefix.key.data(), inputs.prefix.value.data()]))
   const prefix = inputs.prefix?.key.shape[0] ?? 0

@@ -16,8 +16,11 @@ export interface AttentionInputs {
   batch: number
   /** Query i of a row stands at position `queryOffset + i` and sees keys up to there: 1 in generation, else `keyTime`. */
   queryTime: number
-  /** Position of a row's first query; `keyTime - queryTime` where absent. Generation names it, for its cache is longer than the text. */
-  queryOffset?: number
+  /**
+   * Position of a row's first query; `keyTime - queryTime` where absent. Generation names it, for its cache is longer than the text: `last` puts
+   * the one query of a row on its last real key, so that rows may differ in length; this form has no gradient.
+   */
+  queryOffset?: number | 'last'
   keyTime: number
   heads: number
   keyValueHeads: number
@@ -84,7 +87,7 @@ function mask(inputs: AttentionInputs, prefixLength: number): tf.Tensor4D {
   for (let row = 0; row < rows; row++) {
     const length = offset === 0 ? keyTime : (lengths[row] as number)
     for (let i = 0; i < queryTime; i++, at += width) {
-      const position = offset + i
+      const position = offset === 'last' ? length - 1 : offset + i
       for (let j = -prefixLength; j < keyTime; j++) {
         if (j > position || j <= position - window || j >= length) values[at + prefixLength + j] = HIDDEN_SCORE
       }

@@ -9,7 +9,7 @@ import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
 import { linear } from '../kernels/linear'
 import { rmsNorm } from '../kernels/rmsNorm'
-import { rotary, type RotaryTable } from '../kernels/rotary'
+import { rotary, type RotaryShape, type RotaryTable } from '../kernels/rotary'
 import { swiglu } from '../kernels/swiglu'
 import type { Adaptation, NamedTensors } from '../methods/method'
 import type { Batch } from './batch'
@@ -22,8 +22,8 @@ export interface Pass {
   batch: number
   /** Tokens that are fed, by row. */
   time: number
-  /** Place of the first of them in its row: 0 but in generation. */
-  offset: number
+  /** Place of the first of them in its row: 0 but in generation. By row where rows differ in length; `time` is 1 then. */
+  offset: number | Int32Array
   /** `[batch]` real tokens of each row up to here. */
   lengths: Int32Array
   adaptation: Adaptation
@@ -32,6 +32,9 @@ export interface Pass {
   /** Joins earlier keys and values in front, in generation. `[batch * time, keyValueHeads * headSize]` in, `[batch * keyTime, ...]` out. */
   extend?: (layer: number, key: tf.Tensor2D, value: tf.Tensor2D) => { key: tf.Tensor2D; value: tf.Tensor2D; keyTime: number }
 }
+
+/** Rotary angles, and the shape in which they meet the tokens of a pass. */
+type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset'> & { table: RotaryTable }
 
 const NO_ADAPTATION: Adaptation = {}
 
@@ -106,15 +109,17 @@ export class Decoder {
   /** Embedded tokens through all layers and the final norm: `[batch * time, hidden]` in, the wanted rows out. */
   run(embedded: tf.Tensor2D, pass: Pass): tf.Tensor2D {
     const { config, layout } = this
-    const { adaptation } = pass
+    const { adaptation, offset, time } = pass
     // A key-value prefix takes positions, as earlier tokens do in a cache.
-    const first = pass.offset + (adaptation.keyValues?.(0)?.key.shape[0] ?? 0)
-    this.#checkLength(Math.max(...pass.lengths) - pass.offset + first)
-    const table = this.#rotary?.reach(first + pass.time)
-    let x = layout.positions ? this.#addPositions(embedded, layout.positions, first, pass) : embedded
+    const prefix = adaptation.keyValues?.(0)?.key.shape[0] ?? 0
+    this.#checkLength(prefix + Math.max(...pass.lengths))
+    const positions =
+      typeof offset === 'number' ? Int32Array.from({ length: time }, (_, i) => prefix + offset + i) : offset.map((at) => prefix + at)
+    const angles = this.#angles(positions, pass)
+    let x = layout.positions ? this.#addPositions(embedded, layout.positions, positions, pass) : embedded
     layout.layers.forEach((layer, index) => {
       const normed = this.#norm(x, layer.attentionNorm, adaptation)
-      let mixed = this.#attend(normed, layer, index, { ...pass, first, table })
+      let mixed = this.#attend(normed, layer, index, { ...pass, angles })
       if (pass.rows && index === config.layers - 1) {
         // Behind the last attention rows no longer meet: only the wanted ones go on.
         mixed = gatherRows(mixed, pass.rows)
@@ -160,25 +165,37 @@ export class Decoder {
     return residual ? tf.add(y, residual) : y
   }
 
-  #addPositions(x: tf.Tensor2D, name: string, first: number, { batch, time, adaptation }: Pass): tf.Tensor2D {
+  /** The angles of a pass and where in them its tokens stand. `positions` are those of one row's tokens, or of each row's one token. */
+  #angles(positions: Int32Array, { batch, time, offset }: Pass): Angles | undefined {
+    const table = this.#rotary?.reach(Math.max(...positions) + 1)
+    if (!table || typeof offset === 'number') return table && { table, batch, time, offset: positions[0] as number }
+    return {
+      table: { cosine: gatherRows(table.cosine, positions), sine: gatherRows(table.sine, positions) },
+      batch: 1,
+      time: batch,
+      offset: 0
+    }
+  }
+
+  #addPositions(x: tf.Tensor2D, name: string, positions: Int32Array, { batch, time, adaptation }: Pass): tf.Tensor2D {
     const { hiddenSize, maximumPositions } = this.config
     // Padding may reach beyond the last position; what it holds is never read.
-    const positions = Int32Array.from({ length: time }, (_, i) => Math.min(first + i, maximumPositions - 1))
-    const learned = embedding(this.#use(name, adaptation) as tf.Tensor2D, positions)
-    return tf.reshape(tf.add(tf.reshape(x, [batch, time, hiddenSize]), tf.reshape(learned, [1, time, hiddenSize])), [
+    const learned = embedding(
+      this.#use(name, adaptation) as tf.Tensor2D,
+      positions.map((position) => Math.min(position, maximumPositions - 1))
+    )
+    return tf.reshape(tf.add(tf.reshape(x, [batch, time, hiddenSize]), tf.reshape(learned, [-1, time, hiddenSize])), [
       batch * time,
       hiddenSize
     ])
   }
 
-  #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { first: number; table?: RotaryTable }): tf.Tensor2D {
+  #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }): tf.Tensor2D {
     const { heads, keyValueHeads, headSize, attentionScale, attentionWindows, rotary: turning } = this.config
-    const { batch, time, offset, first, lengths, adaptation, table } = pass
+    const { batch, time, offset, lengths, adaptation, angles } = pass
     const { query, key, value } = this.#queryKeyValue(x, layer, adaptation)
     const turned = (states: tf.Tensor2D, count: number): tf.Tensor2D =>
-      table && turning
-        ? rotary(states, table, { batch, time, heads: count, headSize, dimensions: turning.dimensions, offset: first })
-        : states
+      angles && turning ? rotary(states, angles.table, { ...angles, heads: count, headSize, dimensions: turning.dimensions }) : states
     const own = { key: turned(key, keyValueHeads), value, keyTime: time }
     return attention({
       query: turned(query, heads),
@@ -187,7 +204,7 @@ export class Decoder {
       lengths,
       batch,
       queryTime: time,
-      queryOffset: offset,
+      queryOffset: typeof offset === 'number' ? offset : 'last',
       heads,
       keyValueHeads,
       headSize,

@@ -1,30 +1,40 @@
 // Keys and values of the tokens so far, by layer, so that generation computes each token once.
 import * as tf from '@tensorflow/tfjs'
-import type { KeyValuePrefix } from '../methods/method'
 
 /** Cache rows come in so many at once, so that GPU buffers and pipelines are reused. */
 const BUCKET = 16
 
-/** The cache of one row of tokens. Its tensors `[rows, keyValueHeads * headSize]` are owned by it; rows beyond the text hold numbers without meaning. */
+/** What attention sees of a layer: `[batch * keyTime, keyValueHeads * headSize]` float32 each. */
+export interface CachedKeys {
+  key: tf.Tensor2D
+  value: tf.Tensor2D
+  keyTime: number
+}
+
+/** The cache of a batch of texts. Its tensors `[batch, rows, keyValueHeads * headSize]` are its own; rows beyond a text hold numbers without meaning. */
 export class KeyValueCache {
-  readonly #layers: KeyValuePrefix[] = []
+  readonly #layers: Record<'key' | 'value', tf.Tensor3D>[] = []
+
+  constructor(readonly batch = 1) {}
 
   /** Takes over the keys and values of the first pass, from position 0. Returns what the attention of that pass should see. */
-  fill(layer: number, key: tf.Tensor2D, value: tf.Tensor2D): KeyValuePrefix {
+  fill(layer: number, key: tf.Tensor2D, value: tf.Tensor2D): CachedKeys {
+    const byText = (x: tf.Tensor2D): tf.Tensor3D => lengthened(tf.reshape(x, [this.batch, -1, x.shape[1]]))
     this.#replace(
       layer,
-      tf.tidy(() => ({ key: lengthened(key), value: lengthened(value) }))
+      tf.tidy(() => ({ key: byText(key), value: byText(value) }))
     )
-    return { key, value }
+    return { key, value, keyTime: key.shape[0] / this.batch }
   }
 
-  /** Puts the key and value of one more token, `[1, width]`, at `position`. Returns all rows. */
-  append(layer: number, position: number, key: tf.Tensor2D, value: tf.Tensor2D): KeyValuePrefix {
+  /** Puts the key and value of one more token of each text, `[batch, width]`, at its position. Returns all rows. */
+  append(layer: number, positions: Int32Array, key: tf.Tensor2D, value: tf.Tensor2D): CachedKeys {
     const old = this.#layers[layer]
     if (!old) throw new Error('The cache has no first pass.')
-    const next = tf.tidy(() => ({ key: withRow(old.key, position, key), value: withRow(old.value, position, value) }))
+    const next = tf.tidy(() => ({ key: withRows(old.key, positions, key), value: withRows(old.value, positions, value) }))
     this.#replace(layer, next)
-    return next
+    const flat = (x: tf.Tensor3D): tf.Tensor2D => tf.reshape(x, [-1, x.shape[2]])
+    return { key: flat(next.key), value: flat(next.value), keyTime: next.key.shape[1] }
   }
 
   dispose(): void {
@@ -32,7 +42,7 @@ export class KeyValueCache {
     this.#layers.length = 0
   }
 
-  #replace(layer: number, next: KeyValuePrefix): void {
+  #replace(layer: number, next: Record<'key' | 'value', tf.Tensor3D>): void {
     const old = this.#layers[layer]
     if (old) tf.dispose([old.key, old.value])
     this.#layers[layer] = { key: tf.keep(next.key), value: tf.keep(next.value) }
@@ -40,14 +50,14 @@ export class KeyValueCache {
 }
 
 /** With rows of zeros up to the next bucket; a copy of its own even where there is nothing to add. */
-function lengthened(x: tf.Tensor2D, rows = x.shape[0]): tf.Tensor2D {
-  const missing = Math.ceil(rows / BUCKET) * BUCKET - x.shape[0]
-  return missing > 0 ? tf.concat([x, tf.zeros<tf.Rank.R2>([missing, x.shape[1]])]) : tf.clone(x)
+function lengthened(x: tf.Tensor3D, rows = x.shape[1]): tf.Tensor3D {
+  const missing = Math.ceil(rows / BUCKET) * BUCKET - x.shape[1]
+  return missing > 0 ? tf.concat([x, tf.zeros<tf.Rank.R3>([x.shape[0], missing, x.shape[2]])], 1) : tf.clone(x)
 }
 
-/** `x` with one row replaced, in the same shape unless the row is the first of a new bucket. */
-function withRow(x: tf.Tensor2D, position: number, row: tf.Tensor2D): tf.Tensor2D {
-  const all = lengthened(x, position + 1)
-  const here = tf.reshape(tf.oneHot(tf.scalar(position, 'int32'), all.shape[0]), [-1, 1])
-  return tf.add(tf.mul(all, tf.sub(1, here)), tf.mul(row, here))
+/** `x` with one row of each text replaced, in the same shape unless a row is the first of a new bucket. */
+function withRows(x: tf.Tensor3D, positions: Int32Array, rows: tf.Tensor2D): tf.Tensor3D {
+  const all = lengthened(x, Math.max(...positions) + 1)
+  const here = tf.reshape(tf.oneHot(tf.tensor1d(positions, 'int32'), all.shape[1]), [x.shape[0], -1, 1])
+  return tf.add(tf.mul(all, tf.sub(1, here)), tf.mul(tf.reshape(rows, [x.shape[0], 1, -1]), here))
 }

@@ -50,12 +50,15 @@ ${visit('key', 'value')}
 }`
 
 /** Heads of `key` and `value` are shared by `heads / keyValueHeads` query heads. */
-const QUERY_THREAD = `let i = i32(thread.x);
+const queryThread = (position: string): string => `let i = i32(thread.x);
 let head = i32(group.y);
 let batch = i32(group.z);
 if (i >= u.queryTime) { return; }
 let keyHead = head / (u.heads / u.keyValueHeads);
-let position = u.queryOffset + i;`
+let position = ${position};`
+
+/** An offset below zero stands for the last real key of each row. */
+const LAST = -1
 
 const prefixInputs = (prefixed: boolean) =>
   prefixed ? ({ prefixKey: 'Lane', prefixValue: 'Lane' } as const) : ({} as Record<string, never>)
@@ -70,7 +73,7 @@ const forwardProgram = variants('attention', (lanes: Lanes, count: number, prefi
   inputs: { query: 'Lane', key: 'Lane', value: 'Lane', ...prefixInputs(prefixed), lengths: 'i32' },
   uniforms: UNIFORMS,
   workgroup: [THREADS],
-  main: `${QUERY_THREAD}
+  main: `${queryThread('select(u.queryOffset + i, lengths[batch] - 1, u.queryOffset < 0)')}
 let own = ${queryPlace('i', count)};
 if (position >= lengths[batch]) {
 ${unroll(count, (n) => `output[own + ${n}] = Lane();`)}
@@ -108,7 +111,7 @@ const queryGradientProgram = variants('attentionQueryGradient', (lanes: Lanes, c
   inputs: { query: 'Lane', key: 'Lane', value: 'Lane', ...prefixInputs(prefixed), dy: 'Lane' },
   uniforms: UNIFORMS,
   workgroup: [THREADS],
-  main: `${QUERY_THREAD}
+  main: `${queryThread('u.queryOffset + i')}
 let own = ${queryPlace('i', count)};
 let normaliser = statistics[${statisticsPlace('i')}].x;
 if (normaliser == ${PADDING}) {
@@ -197,7 +200,8 @@ type Tensors = Record<Names, tf.Tensor> & { prefixKey?: tf.Tensor; prefixValue?:
 /** What all four programs are told. A window beyond any position means none; it is halved so that sums with it stay in range. */
 function uniforms(attributes: AttentionAttributes, prefixKey?: tf.Tensor): number[] {
   const { queryTime, keyTime, queryOffset = keyTime - queryTime, heads, keyValueHeads, window = Infinity, scale } = attributes
-  return [queryTime, queryOffset, keyTime, prefixKey?.shape[0] ?? 0, heads, keyValueHeads, Math.min(window, 2 ** 30), scale]
+  const offset = queryOffset === 'last' ? LAST : queryOffset
+  return [queryTime, offset, keyTime, prefixKey?.shape[0] ?? 0, heads, keyValueHeads, Math.min(window, 2 ** 30), scale]
 }
 
 function lanesOf({ headSize }: AttentionAttributes): [Lanes, number] {

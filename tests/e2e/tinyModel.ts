@@ -11,7 +11,7 @@ const HIDDEN = 16
 const INTERMEDIATE = 32
 
 /** The files of the model's folder, by name; always the same bytes. */
-function tinyModelFiles(): Record<string, string | Uint8Array> {
+export function tinyModelFiles(): Record<string, string | Uint8Array> {
   const config = JSON.parse(readFileSync(join(EMBEDDED, 'config.json'), 'utf8')) as Record<string, unknown> & { vocab_size: number }
   const random = new Random(7)
   const matrix = (rows: number, columns: number) => ({

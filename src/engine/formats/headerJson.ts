@@ -1,10 +1,19 @@
-// Looks over the text of a JSON header before it is parsed: a hostile one must fail fast, and JSON.parse forgives doubled keys.
+// Looks over the text of a JSON file before it is parsed: a hostile one must fail fast, and JSON.parse forgives doubled keys.
 
-/** Commas and colons: a tensor has about ten, so this is 100,000 tensors, ten times what a published file holds. */
-const maximumMarks = 1_000_000
+/** What no honest file of its kind goes beyond. */
+export interface JsonLimits {
+  /** Commas and colons, those inside texts too. */
+  maximumMarks: number
+  /** Objects and lists inside one another; the outermost is level 1. */
+  maximumDepth: number
+}
 
-/** An object of objects that hold lists: the header is level 1, a tensor 2, its shape 3. */
-const maximumDepth = 3
+const headerLimits: JsonLimits = {
+  /** A tensor has about ten, so this is 100,000 tensors, ten times what a published file holds. */
+  maximumMarks: 1_000_000,
+  /** An object of objects that hold lists: the header is level 1, a tensor 2, its shape 3. */
+  maximumDepth: 3
+}
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -14,8 +23,8 @@ const [quotation, backslash, comma, openList, closeList, openObject, closeObject
  * Passes over UTF-8 JSON once, by its marks and strings alone; whether it is JSON is left to JSON.parse.
  * @throws RangeError with the rest of a sentence ("has ..."): too many entries, nested too deep, a key that comes twice
  */
-export function assertSoundJson(bytes: Uint8Array): void {
-  assertFewMarks(bytes)
+export function assertSoundJson(bytes: Uint8Array, { maximumMarks, maximumDepth }: JsonLimits = headerLimits): void {
+  assertFewMarks(bytes, maximumMarks)
   const keys: (Set<string> | undefined)[] = []
   let keyIsNext = false
   for (let i = 0; i < bytes.length; i++) {
@@ -38,7 +47,7 @@ export function assertSoundJson(bytes: Uint8Array): void {
 }
 
 /** Counts inside names too, which no model comes near; so this first pass costs a fraction of a millisecond a megabyte. */
-function assertFewMarks(bytes: Uint8Array): void {
+function assertFewMarks(bytes: Uint8Array, maximumMarks: number): void {
   let marks = 0
   for (let i = 0; i < bytes.length; i++) {
     if ((bytes[i] === comma || bytes[i] === colon) && ++marks > maximumMarks) throw new RangeError('has more entries than any model')

@@ -2,6 +2,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { UserError } from '../errors'
 import { withoutNmt } from './nmt'
+import { assertSoundTokenizer } from './soundTokenizer'
 
 export interface Tokenizer {
   /** Token ids of a text. Special tokens are added only where asked for, as the tokenizer's post-processor says. */
@@ -50,6 +51,8 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   }
 }
 
+const PROBE = 'A word, 12 numbers… and  spaces\n'
+
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function build(tokenizerJson: unknown, config: object): HuggingFaceTokenizer {
@@ -59,8 +62,16 @@ function build(tokenizerJson: unknown, config: object): HuggingFaceTokenizer {
       'Check that it is the tokenizer.json of a Hugging Face model, or fetch it again.'
     )
   }
+  assertSoundTokenizer(tokenizerJson)
   try {
-    return new HuggingFaceTokenizer({ added_tokens: [], ...tokenizerJson, normalizer: withoutNmt(tokenizerJson.normalizer) }, config)
+    const tokenizer = new HuggingFaceTokenizer(
+      { added_tokens: [], ...tokenizerJson, normalizer: withoutNmt(tokenizerJson.normalizer) },
+      config
+    )
+    // Some parts are first looked at when they are used.
+    const ids = tokenizer.encode(PROBE).ids.filter((id) => id !== undefined)
+    if (ids.length > 0) tokenizer.decode(ids)
+    return tokenizer
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new UserError(

@@ -9,12 +9,10 @@ import type { RaceData } from '../engine/training/data'
 import type { Recipe } from '../engine/training/recipe'
 import { BatchOrder, createBatch, lossBatches } from './batches'
 import { encodeExamples, encodeLabelWords, encodeText, type EncodedExample } from './encode'
-import { scoringBatches } from './scoring'
+import { ownPrompt, promptedSplit } from './promptedSplit'
+import { EVALUATION_BATCH_SIZE, scoringBatches } from './scoring'
 import type { Example, TaskData } from './task'
 import { renderTemplate } from './template'
-
-/** Examples in one forward pass of an evaluation: enough to keep a device busy, few enough for the composed forms' memory. */
-const EVALUATION_BATCH_SIZE = 32
 
 /**
  * Tokens that prompt and answer may take together, so that every run of the race sees the same text: the smallest limit among the recipes, and
@@ -88,6 +86,12 @@ export function createRaceData(
     },
     validation: split(validation),
     test: split(test),
+    ownPrompt: (recipe) => {
+      const prompted = ownPrompt({ task, train }, recipe)
+      if (!prompted) return undefined
+      const encodeSplit = (examples: readonly Example[]): Split => promptedSplit(prompted, examples, tokenizer, config).split
+      return { validation: encodeSplit(validation), test: encodeSplit(test) }
+    },
     general: lossBatches(
       general.filter(({ answerIds }) => answerIds.length > 0),
       { batchSize: passagesPerBatch(config.vocabularySize, longest), padToken }

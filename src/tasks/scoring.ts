@@ -2,6 +2,9 @@
 import type { ScoringBatch } from '../engine/evaluation/scoring'
 import { createBatch, groupByLength, type TokenRow } from './batches'
 
+/** Examples in one forward pass of an evaluation: enough to keep a device busy, few enough for the composed forms' memory. */
+export const EVALUATION_BATCH_SIZE = 32
+
 interface CandidateRow extends TokenRow {
   example: number
   labels: number[]

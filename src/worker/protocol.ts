@@ -4,6 +4,7 @@ import type { RaceCommand, RaceEvent, RunRequest } from '../engine/training/even
 import type { RaceSettings } from '../engine/training/recipe'
 import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
+import type { LabApi } from './labCalls'
 
 export type { FileTaskOptions }
 
@@ -38,7 +39,16 @@ export interface ModelReport {
 }
 
 /** A task of the site (`tasks/reviews`), or a file of the user's, already read as text. */
-export type TaskSource = { kind: 'site'; path: string } | { kind: 'file'; name: string; text: string; options: FileTaskOptions }
+export type TaskSource =
+  | {
+      kind: 'site'
+      path: string
+      /** In place of the task's own. */
+      template?: string
+      /** By label name; in place of the task's own. */
+      labelWords?: Record<string, string>
+    }
+  | { kind: 'file'; name: string; text: string; options: FileTaskOptions }
 
 export interface TaskReport {
   id: string
@@ -72,7 +82,7 @@ export interface Answer {
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi {
+export interface EngineApi extends LabApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>

@@ -16,6 +16,8 @@ import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
 import { answerText } from './answers'
 import { DeviceQueue } from './deviceQueue'
+import { PromptLab } from './lab'
+import type { PromptPreview, PromptRequest, PromptScore } from './labCalls'
 import { loadModel, type LoadedModel } from './models'
 import { openRun, trains, type OpenedRun } from './openedRuns'
 import type {
@@ -53,6 +55,11 @@ export class EngineSession implements EngineApi {
   #isRacing = false
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
+  readonly #loaders = {
+    useModel: (source: ModelSource): Promise<LoadedModel> => this.#useModel(source),
+    useTask: (source: TaskSource): Promise<LoadedTask> => this.#useTask(source)
+  }
+  readonly #lab = new PromptLab(this.#loaders, this.#queue)
 
   async start({ prefer, siteRoot }: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport> {
     this.#siteRoot = siteRoot
@@ -106,6 +113,18 @@ export class EngineSession implements EngineApi {
       answers.push(await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))))
     }
     return answers
+  }
+
+  previewPrompt(request: PromptRequest): Promise<PromptPreview> {
+    return this.#lab.previewPrompt(request)
+  }
+
+  tryPrompt(request: PromptRequest, onProgress: (progress: Progress) => void): Promise<PromptScore | undefined> {
+    return this.#lab.tryPrompt(request, onProgress)
+  }
+
+  cancelTry(): Promise<void> {
+    return this.#lab.cancelTry()
   }
 
   async #runRace(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
@@ -169,9 +188,7 @@ export class EngineSession implements EngineApi {
         throw new UserError('This run has not begun to learn.', 'Ask again in a moment.')
       return { task: this.#race.task, recipe, tensors }
     }
-    const opened =
-      this.#opened.get(run) ??
-      (await openRun(run, { useModel: (source) => this.#useModel(source), useTask: (source) => this.#useTask(source) }))
+    const opened = this.#opened.get(run) ?? (await openRun(run, this.#loaders))
     this.#opened.set(run, opened)
     return opened
   }

@@ -1,5 +1,6 @@
 // Loads a task: from a folder of the site or from a file of the user's, with what the page shows of it.
 import { fileTask } from '../tasks/fileTask'
+import { OWN_PROMPT, promptedTask } from '../tasks/handwritten'
 import { siteTask } from '../tasks/siteTask'
 import type { TaskData } from '../tasks/task'
 import { renderAnswer, renderTemplate } from '../tasks/template'
@@ -25,7 +26,16 @@ async function readTask(source: TaskSource, siteRoot: string): Promise<{ id: str
     fetchOptionalText(at('README.md'))
   ])
   const id = source.path.split('/').at(-1) ?? source.path
-  return { id, data: siteTask({ task, train, validation, test, card }), notes: [] }
+  const data = siteTask({ task, train, validation, test, card })
+  return { id, data: asAsked(data, source), notes: [] }
+}
+
+/** The task with the template and the label words that its source names. */
+function asAsked(data: TaskData, { template = '', labelWords }: { template?: string; labelWords?: Record<string, string> }): TaskData {
+  if (template === '' && !labelWords) return data
+  const labels = data.task.kind === 'classification' ? data.task.labels : []
+  const words = labelWords ? labels.map(({ name, word }) => labelWords[name] ?? word) : []
+  return { ...data, task: promptedTask(data, { ...OWN_PROMPT, template, words }).task }
 }
 
 /** Reads and checks a task. Throws a `UserError` that names the file and what is wrong in it. */

@@ -1,8 +1,10 @@
 // How well a model answers a split: loss, metrics and the probabilities behind them.
 import { assertDeviceHealthy } from '../device/start'
 import { UserError } from '../errors'
+import { combineAdaptations } from '../methods/combine'
 import type { Adaptation } from '../methods/method'
 import type { Decoder } from '../model/decoder'
+import { readContext } from '../model/readContext'
 import { nextTask } from '../nextTask'
 import { median } from '../training/accounts'
 import { forwardWork } from '../training/eta'
@@ -18,6 +20,8 @@ export interface Split {
   batches: readonly ScoringBatch[]
   /** By label, the token ids of its word. */
   words: readonly (readonly number[])[]
+  /** Tokens in front of every example, its begin token among them: solved examples. Read once. */
+  context?: Int32Array
 }
 
 export interface Evaluation {
@@ -53,20 +57,26 @@ export async function evaluate(
   const scores = emptyScores(split.labels.length, split.words.length)
   const rates: number[] = []
   let milliseconds = 0
-  for (const scoring of split.batches) {
-    const batch = scoredBatch(scoring)
-    const started = performance.now()
-    const values = decoder.logProbabilities(batch, adaptation)
-    try {
-      addScores(scores, scoring, await values.data())
-    } finally {
-      values.dispose()
+  const context = split.context && readContext(decoder, split.context)
+  const behind = context ? combineAdaptations([context.adaptation, adaptation]) : adaptation
+  try {
+    for (const scoring of split.batches) {
+      const batch = scoredBatch(scoring)
+      const started = performance.now()
+      const values = decoder.logProbabilities(batch, behind)
+      try {
+        addScores(scores, scoring, await values.data())
+      } finally {
+        values.dispose()
+      }
+      assertDeviceHealthy()
+      const taken = performance.now() - started
+      milliseconds += taken
+      rates.push(taken / forwardWork(decoder.config, batch.size * batch.time, batch.labelRows.length))
+      await between()
     }
-    assertDeviceHealthy()
-    const taken = performance.now() - started
-    milliseconds += taken
-    rates.push(taken / forwardWork(decoder.config, batch.size * batch.time, batch.labelRows.length))
-    await between()
+  } finally {
+    context?.dispose()
   }
   const loss = scoresLoss(scores, split.labels, split.words)
   if (!scores.every((row) => row.every(Number.isFinite))) throw new NotFiniteError()

@@ -17,15 +17,26 @@ export interface Untrained {
   test: Evaluation
 }
 
+/** The splits as one prompt asks them. */
+export type Prompted = Pick<RaceData, 'validation' | 'test'>
+
+/** What is known before a run is evaluated. */
+export interface Measured {
+  untrained: Untrained
+  /** Where the run asks with a prompt of its own. */
+  prompted?: (Untrained & { splits: Prompted }) | undefined
+  forgettingBefore: number
+}
+
 /** Everything that a finished run is compared by. Throws a `NotFiniteError` where its best tensors give no finite answers. */
 export async function evaluateRun(
   run: RaceRun,
   decoder: Decoder,
   data: RaceData,
-  { untrained, forgettingBefore: before }: { untrained: Untrained; forgettingBefore: number },
+  { untrained, prompted, forgettingBefore: before }: Measured,
   between: () => Promise<void>
 ): Promise<RunResult> {
-  let { validation, test } = untrained
+  let { validation, test } = prompted ?? untrained
   let forgetting: Forgetting = { before, after: before, adapterOff: before }
   if (run.trains) {
     const started = performance.now()
@@ -54,7 +65,7 @@ export async function evaluateRun(
     untrained: untrained.test.metrics,
     forgetting,
     cost: run.cost,
-    predictions: predictionsOf(data.test, test)
+    predictions: predictionsOf((prompted?.splits ?? data).test, test)
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Split } from '../evaluation/evaluate'
 import type { Batch } from '../model/batch'
 import type { RandomState } from '../random'
+import type { Recipe } from './recipe'
 
 /** Where a sequence of training batches stands. */
 export interface BatchSequenceState {
@@ -26,6 +27,8 @@ export interface RaceData {
   trainingBatches(batchSize: number, seedOrState: number | BatchSequenceState): BatchSequence
   validation: Split
   test: Split
+  /** The splits as a hand-written prompt of the recipe's own asks them; undefined where it is the task's. Throws a `UserError` where it cannot be used. */
+  ownPrompt?(recipe: Recipe): { validation: Split; test: Split } | undefined
   /** Held-out general prose, every real token to be predicted. */
   general: readonly Batch[]
   /** Token ids of a text, without special tokens. */

@@ -7,7 +7,7 @@ import type { SavedPrompt } from '../methods/method'
 import type { Decoder } from '../model/decoder'
 import { nextTask } from '../nextTask'
 import type { Checkpoint, CheckpointKind } from './checkpoint'
-import { closingWork, evaluateRun, generalWork, splitWork, type Untrained } from './closing'
+import { closingWork, evaluateRun, generalWork, splitWork, type Prompted, type Untrained } from './closing'
 import type { RaceData } from './data'
 import { etaSeconds } from './eta'
 import type { RaceCommand, RaceEvent, RacePhase, RunRequest } from './events'
@@ -44,6 +44,8 @@ export class Race {
   readonly #runs: readonly RaceRun[]
   readonly #saved = new Map<string, { step: number; at: number }>()
   #untrained: Untrained | undefined
+  /** By run that asks with a prompt of its own: what the untouched model answers to it. */
+  readonly #prompted = new Map<RaceRun, Untrained & { splits: Prompted }>()
   #forgettingBefore: number | undefined
   #phase: { phase: RacePhase; detail: string } | undefined
   #paused = false
@@ -116,13 +118,16 @@ export class Race {
   async #evaluateUntrained(): Promise<Untrained> {
     const { decoder, data } = this.#options
     const between = (): Promise<void> => this.#hold('preparing', 'Asking the untouched model')
-    const untrained = {
-      validation: await evaluate(decoder, data.validation, {}, between),
-      test: await evaluate(decoder, data.test, {}, between)
-    }
+    const ask = async (splits: Prompted): Promise<Untrained> => ({
+      validation: await evaluate(decoder, splits.validation, {}, between),
+      test: await evaluate(decoder, splits.test, {}, between)
+    })
+    const untrained = await ask(data)
     this.#untrained = untrained
     for (const run of this.#runs) {
-      const { metrics, loss } = untrained.validation
+      const splits = data.ownPrompt?.(run.recipe)
+      if (splits) this.#prompted.set(run, { splits, ...(await ask(splits)) })
+      const { metrics, loss } = (this.#prompted.get(run) ?? untrained).validation
       this.#tell({ type: 'untrained', run: run.id, accuracy: metrics.accuracy, validationLoss: loss })
       this.#tellCost(run)
     }
@@ -184,11 +189,11 @@ export class Race {
   /** False where the run turned out to have diverged. */
   async #validate(run: RaceRun): Promise<boolean> {
     const { decoder, data } = this.#options
+    const untrained = this.#prompted.get(run) ?? this.#untrained
     let evaluation: Evaluation
     try {
       const between = (): Promise<void> => this.#hold('running', 'Training')
-      evaluation =
-        run.trains || !this.#untrained ? await evaluate(decoder, data.validation, run.adaptation(), between) : this.#untrained.validation
+      evaluation = run.trains || !untrained ? await evaluate(decoder, data.validation, run.adaptation(), between) : untrained.validation
     } catch (error) {
       if (!(error instanceof NotFiniteError)) throw error
       await this.#diverge(run, run.stepsDone)
@@ -250,7 +255,8 @@ export class Race {
       this.#tellPhase('evaluating', detail)
       this.#tellTimeLeft()
       try {
-        this.#tell({ type: 'result', run: run.id, result: await evaluateRun(run, decoder, data, before, between(detail)) })
+        const measured = { ...before, prompted: this.#prompted.get(run) }
+        this.#tell({ type: 'result', run: run.id, result: await evaluateRun(run, decoder, data, measured, between(detail)) })
       } catch (error) {
         if (!(error instanceof NotFiniteError)) throw error
         this.#tell({ type: 'problem', run: run.id, ...describeError(error) })

@@ -5,7 +5,7 @@ import { adamwComposed } from '../../src/engine/kernels/adamw'
 import { attentionComposed, type AttentionInputs } from '../../src/engine/kernels/attention'
 import { gatherRowsComposed } from '../../src/engine/kernels/gatherRows'
 import { geluComposed } from '../../src/engine/kernels/gelu'
-import { globalNormComposed } from '../../src/engine/kernels/globalNorm'
+import { clipScale, globalNormComposed } from '../../src/engine/kernels/globalNorm'
 import { labelLogProbabilitiesComposed } from '../../src/engine/kernels/labelLoss'
 import { linearComposed } from '../../src/engine/kernels/linear'
 import { rotaryComposed } from '../../src/engine/kernels/rotary'
@@ -190,6 +190,12 @@ describe.each(backends)('%s', (backend) => {
 
   test('the global norm is that of all tensors together', () =>
     expectClose(globalNormComposed([tf.tensor1d([1, 2]), tf.tensor2d([[4], [10]]), tf.scalar(2)]), [Math.sqrt(125)]))
+
+  test('clipping shortens what is too long and leaves the rest, and nothing where it is off', () => {
+    expect(clipScale(4, 1)).toBeCloseTo(0.25, 6)
+    expect(clipScale(0.5, 1)).toBe(1)
+    expect(clipScale(4, 0)).toBe(1)
+  })
 
   test('two AdamW updates follow the formulas', async () => {
     const settings = { learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.5 }

@@ -20,7 +20,7 @@ describe.each(backends)('%s', (backend) => {
   })
   afterAll(() => decoder.dispose())
 
-  const create = (recipe: Recipe, budget: Budget = { kind: 'steps', steps: 50 }, memory?: MemoryMeter): Promise<Trainer> =>
+  const create = (recipe: Recipe, budget: Budget = { kind: 'steps', steps: 60 }, memory?: MemoryMeter): Promise<Trainer> =>
     Trainer.create({ decoder, recipe, budget, encode: data.encode, labelWords: data.labelWords, memory })
 
   async function steps(trainer: Trainer, count: number, skip = 0): Promise<StepRecord[]> {
@@ -143,8 +143,8 @@ describe.each(backends)('%s', (backend) => {
     const resident = memory.bytes
     await steps(trainer, 2)
     const { peakBytes } = trainer.accounts.state
-    // Old and new copies and moments are alive together, so that a step that diverges can be dropped.
-    expect(peakBytes).toBeGreaterThan(6 * 4 * trainer.trainableParameters)
+    // The copies, their two moments and their gradients.
+    expect(peakBytes).toBeGreaterThan(4 * 4 * trainer.trainableParameters)
     expect(peakBytes).toBeLessThan(memory.peak)
     expect(memory.bytes - resident).toBeLessThan(peakBytes)
     trainer.dispose()

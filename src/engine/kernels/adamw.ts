@@ -1,14 +1,15 @@
-// One AdamW update (Loshchilov and Hutter 2019), in PyTorch's order of operations.
+// One AdamW update of one tensor (Loshchilov and Hutter 2019), in PyTorch's order of operations.
 import * as tf from '@tensorflow/tfjs'
-import { adamwFused } from './webgpu/adamw'
-import { isWebGpu } from './webgpu/run'
 
-export interface AdamwInputs {
-  /** Float32 of any shape; the gradient and both moments have the same. */
+export interface AdamwState {
+  /** Float32 of any shape; both moments have the same. */
   parameter: tf.Tensor
-  gradient: tf.Tensor
   firstMoment: tf.Tensor
   secondMoment: tf.Tensor
+}
+
+export interface AdamwInputs extends AdamwState {
+  gradient: tf.Tensor
   learningRate: number
   beta1: number
   beta2: number
@@ -16,27 +17,11 @@ export interface AdamwInputs {
   weightDecay: number
   /** 1 for the first update. */
   step: number
-  /** Multiplies the gradient: 1, or what clipping makes of it. A tensor, so that the norm is never read back. */
+  /** Multiplies the gradient: 1, or what clipping makes of it. A tensor, so that the norm need not be read back. */
   gradientScale: tf.Scalar
-  /**
-   * The old state is not read again: the new one may take its memory, which halves the optimiser's peak. A `gradientScale` that is not finite then
-   * changes nothing.
-   */
-  overwrite?: boolean
 }
 
-export interface AdamwState {
-  parameter: tf.Tensor
-  firstMoment: tf.Tensor
-  secondMoment: tf.Tensor
-}
-
-/** Parameter and moments after the update, as new tensors; without `overwrite` the inputs are left as they are. */
-export function adamw(inputs: AdamwInputs): AdamwState {
-  return isWebGpu() ? adamwFused(inputs) : adamwComposed(inputs)
-}
-
-/** The form in TensorFlow.js operations, for every backend. */
+/** Parameter and moments after the update, as new tensors: the form in TensorFlow.js operations, for every backend. */
 export function adamwComposed(inputs: AdamwInputs): AdamwState {
   const { learningRate, beta1, beta2, epsilon, weightDecay, step } = inputs
   const gradient = tf.mul(inputs.gradient, inputs.gradientScale)

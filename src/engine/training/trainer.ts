@@ -3,9 +3,10 @@ import * as tf from '@tensorflow/tfjs'
 import type { MemoryMeter } from '../device/memory'
 import { assertDeviceHealthy } from '../device/start'
 import { UserError } from '../errors'
-import { adamw, type AdamwState } from '../kernels/adamw'
-import { globalNorm } from '../kernels/globalNorm'
+import { createOptimiser, type Optimiser, type TrainedTensor, type UpdateInputs } from '../kernels/optimiser'
 import { adaptationOf } from '../methods/combine'
+import type { Split } from '../evaluation/evaluate'
+import { featuresOf, readFeatures, type Features } from '../evaluation/features'
 import type { Adaptation, MethodContext, NamedTensors, SavedPrompt } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Batch } from '../model/batch'
@@ -13,8 +14,7 @@ import type { Decoder } from '../model/decoder'
 import { Random, type RandomState } from '../random'
 import { Accounts, type AccountsState } from './accounts'
 import { momentName, type CheckpointKind, type StoredTensors } from './checkpoint'
-import { clipScale } from './clip'
-import type { Budget, Recipe } from './recipe'
+import type { Budget, Recipe, RecipePart } from './recipe'
 import { checkRecipe } from './recipeProblem'
 import type { StepRecord } from './records'
 import { isWithin, learningRateFactor, progressWithin } from './schedule'
@@ -25,6 +25,8 @@ export interface TrainerOptions {
   budget: Budget
   encode: MethodContext['encode']
   labelWords: readonly string[]
+  /** Ends a budget of seconds early. */
+  maximumSteps?: number
   /** Soft prompts to start from, by the id of their run. */
   saved?: ReadonlyMap<string, SavedPrompt>
   /** Where the peak is read; without it `peakBytes` stays 0. */
@@ -40,25 +42,30 @@ export interface TrainerState {
   random: RandomState
 }
 
-interface Trained extends AdamwState {
+interface Trained {
   name: string
+  shape: number[]
   /** Index of the recipe's part that trains it. */
   part: number
 }
 
+type InitialTensor = { name: string } & TrainedTensor
+
 /** Tunes a frozen decoder by a recipe. Never changes the decoder's own tensors. */
 export class Trainer {
   readonly #options: TrainerOptions
-  #trained: Trained[]
+  readonly #trained: readonly Trained[]
+  #optimiser: Optimiser
   #accounts = new Accounts()
   #random: Random
   #stepsDone = 0
   /** Updates of each part: those of the steps within its window. */
   #partSteps: number[]
 
-  private constructor(options: TrainerOptions, trained: Trained[], random: Random) {
+  private constructor(options: TrainerOptions, tensors: readonly InitialTensor[], random: Random) {
     this.#options = options
-    this.#trained = trained
+    this.#trained = tensors.map(({ name, part, parameter }) => ({ name, part, shape: parameter.shape }))
+    this.#optimiser = createOptimiser(tensors, options.recipe.optimiser)
     this.#random = random
     this.#partSteps = options.recipe.parts.map(() => 0)
   }
@@ -80,20 +87,18 @@ export class Trainer {
       saved,
       random
     }
-    const trained: Trained[] = []
+    const tensors: InitialTensor[] = []
     try {
       for (const [part, { method: id, options: values }] of recipe.parts.entries()) {
         const method = getMethod(id)
         const parameters = await method.initialParameters(context, optionsOf(method, values))
-        for (const [name, parameter] of Object.entries(parameters)) {
-          trained.push({ name, part, parameter, firstMoment: tf.zerosLike(parameter), secondMoment: tf.zerosLike(parameter) })
-        }
+        for (const [name, parameter] of Object.entries(parameters)) tensors.push({ name, part, parameter })
       }
     } catch (error) {
-      disposeAll(trained)
+      tf.dispose(tensors.map(({ parameter }) => parameter))
       throw error
     }
-    return new Trainer(options, trained, random)
+    return new Trainer(options, tensors, random)
   }
 
   /** Updates made so far. */
@@ -107,31 +112,63 @@ export class Trainer {
 
   /** Share of the budget that is used up, from 0; 1 and more is the end. */
   get progress(): number {
-    const { budget } = this.#options
-    return budget.kind === 'steps' ? this.#stepsDone / budget.steps : this.#accounts.seconds / budget.seconds
+    const { budget, maximumSteps = Infinity } = this.#options
+    if (budget.kind === 'steps') return this.#stepsDone / budget.steps
+    return Math.max(this.#accounts.seconds / budget.seconds, this.#stepsDone / maximumSteps)
+  }
+
+  /** Steps after which a budget of seconds ends early, where there is such a limit. */
+  get maximumSteps(): number | undefined {
+    return this.#options.maximumSteps
+  }
+
+  /** True while nothing but a label head is trained: then the hidden states that it reads stay the same. */
+  get readsFeatures(): boolean {
+    const { progress } = this
+    const trained = this.#options.recipe.parts.filter(({ method }) => getMethod(method).trains)
+    const frozen = ({ window }: RecipePart): boolean => !isWithin(window, progress)
+    const reads = ({ method }: RecipePart): boolean => getMethod(method).readsFeatures ?? false
+    return trained.some(reads) && trained.every((part) => reads(part) || frozen(part))
+  }
+
+  /** What a label head reads of each training example. The time is charged as training, without compilation. Throws a `UserError` where the device failed. */
+  async readFeatures(split: Split, between: () => Promise<void>): Promise<Features> {
+    const { decoder, memory } = this.#options
+    const bytesBefore = memory?.bytes ?? 0
+    memory?.reset()
+    const waiting = async (): Promise<void> => {
+      await between()
+      memory?.reset()
+    }
+    return readFeatures(decoder, split, this.adaptation(), waiting, ({ size, time, tokens, milliseconds }) => {
+      this.#accounts.addStep(`features ${size}x${time}`, size * time, tokens, milliseconds, false)
+      if (memory) this.#accounts.notePeak(memory.peak - bytesBefore + this.#bytes)
+    })
   }
 
   get trainableParameters(): number {
-    return this.#trained.reduce((sum, { parameter }) => sum + parameter.size, 0)
+    return this.#optimiser.parameters.reduce((sum, { size }) => sum + size, 0)
   }
 
   /** Shapes of the trained tensors by name. */
   get shapes(): Record<string, readonly number[]> {
-    return Object.fromEntries(this.#trained.map(({ name, parameter }) => [name, parameter.shape]))
+    return Object.fromEntries(this.#trained.map(({ name, shape }) => [name, shape]))
   }
 
   /** The tensors as they are now, for evaluation. Valid until the next step, `restore` or `dispose`. */
   adaptation(): Adaptation {
-    const parameters: NamedTensors = Object.fromEntries(this.#trained.map(({ name, parameter }) => [name, parameter]))
+    const { parameters: tensors } = this.#optimiser
+    const parameters: NamedTensors = Object.fromEntries(this.#trained.map(({ name }, at) => [name, tensors[at]!]))
     return adaptationOf(this.#options.recipe.parts, parameters, this.#options.decoder.config)
   }
 
   /**
    * One update: loss, gradients of exactly what the recipe trains now, clipping by their norm, AdamW. The device is read once, when all of it is queued, so that the
    * measured time is the step's own. Where the loss or the gradient's norm is not finite, the update is dropped, the tensors stay as they were
-   * and the answer is `diverged`. Throws a `UserError` where the device failed.
+   * and the answer is `diverged`. With the `features` of the training examples only a label head is computed.
+   * Throws a `UserError` where the device failed.
    */
-  async step(batch: Batch): Promise<StepRecord | 'diverged'> {
+  async step(batch: Batch, features?: Features): Promise<StepRecord | 'diverged'> {
     const { recipe, memory } = this.#options
     const bytesBefore = memory?.bytes ?? 0
     memory?.reset()
@@ -141,26 +178,22 @@ export class Trainer {
     const learningRates = recipe.parts.map(({ window, learningRate }, part) =>
       isActive[part] ? learningRate * learningRateFactor(recipe.schedule, this.#partSteps[part]!, progressWithin(window, progress)) : 0
     )
-    const active = this.#trained.filter(({ part }) => isActive[part])
-    const { measured, updated, virtualTokens } = this.#update(batch, active, learningRates)
-    let kept = updated
+    const { update, measured, virtualTokens } = this.#queue(batch, isActive, learningRates, features)
     try {
       const [loss, gradientNorm] = (await measured.data()) as unknown as [number, number]
       assertDeviceHealthy()
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return 'diverged'
-      kept = active
-      const next = new Map(active.map((trained, i) => [trained, { ...trained, ...updated[i] }]))
-      this.#trained = this.#trained.map((trained) => next.get(trained) ?? trained)
+      this.#optimiser.commit(update, { norm: gradientNorm })
       this.#stepsDone++
       this.#partSteps = this.#partSteps.map((steps, part) => steps + (isActive[part] ? 1 : 0))
-      const tokens = batch.lengths.reduce((sum, length) => sum + length, 0)
+      const tokens = features ? 0 : batch.lengths.reduce((sum, length) => sum + length, 0)
       const paddedTokens = batch.size * (batch.time + virtualTokens)
-      const milliseconds = this.#accounts.addStep(`${batch.size}x${batch.time}`, paddedTokens, tokens, performance.now() - started)
+      const shape = features ? `head ${batch.size}` : `${batch.size}x${batch.time}`
+      const milliseconds = this.#accounts.addStep(shape, paddedTokens, tokens, performance.now() - started)
       if (memory) this.#accounts.notePeak(memory.peak - bytesBefore + this.#bytes)
       return { step: this.#stepsDone, loss, learningRates, gradientNorm, tokens, milliseconds }
     } finally {
-      measured.dispose()
-      disposeAll(kept)
+      tf.dispose([measured, update.loss, ...update.gradients.filter((gradient) => gradient !== undefined)])
     }
   }
 
@@ -171,34 +204,38 @@ export class Trainer {
 
   /** Copies of the trained tensors, and for `last` of the optimiser's moments too. Await them before the next step. */
   async tensors(kind: CheckpointKind): Promise<StoredTensors> {
-    const named = this.#trained.flatMap(({ name, parameter, firstMoment, secondMoment }): [string, tf.Tensor][] => {
-      const trained: [string, tf.Tensor] = [name, parameter]
-      return kind === 'best' ? [trained] : [trained, [momentName('first', name), firstMoment], [momentName('second', name), secondMoment]]
-    })
+    const { parameters } = this.#optimiser
     // Copies, because a backend may keep the array that it hands out.
-    const values = await Promise.all(named.map(async ([, tensor]) => (await tensor.data()).slice() as Float32Array))
+    const values = await Promise.all(parameters.map(async (tensor) => (await tensor.data()).slice() as Float32Array))
+    const moments = kind === 'last' ? await this.#optimiser.moments() : undefined
     assertDeviceHealthy()
-    return Object.fromEntries(named.map(([name, { shape }], i) => [name, { shape, data: values[i]! }]))
+    const stored: StoredTensors = {}
+    this.#trained.forEach(({ name, shape }, at) => {
+      stored[name] = { shape, data: values[at]! }
+      if (!moments) return
+      stored[momentName('first', name)] = { shape, data: moments[at]!.first }
+      stored[momentName('second', name)] = { shape, data: moments[at]!.second }
+    })
+    return stored
   }
 
   /** Goes on bit for bit from another trainer's `state` and its tensors of kind `last`. Throws a `UserError` where it belongs to another recipe; then nothing has changed. */
   restore({ state, tensors }: { state: TrainerState; tensors: StoredTensors }): void {
-    const find = (name: string, shape: readonly number[]): { shape: number[]; data: Float32Array } => {
+    const find = (name: string, shape: readonly number[]): Float32Array => {
       const stored = tensors[name]
-      if (stored?.shape.join() === shape.join()) return stored
+      if (stored?.shape.join() === shape.join()) return stored.data
       throw new UserError(`The checkpoint does not fit this run: "${name}" is missing or of another shape.`, 'Start the run anew.')
     }
-    const found = this.#trained.map(({ name, parameter: { shape } }) => ({
-      parameter: find(name, shape),
-      firstMoment: find(momentName('first', name), shape),
-      secondMoment: find(momentName('second', name), shape)
+    const found = this.#trained.map(({ name, shape }) => ({
+      values: find(name, shape),
+      moments: { first: find(momentName('first', name), shape), second: find(momentName('second', name), shape) }
     }))
-    disposeAll(this.#trained)
-    const put = ({ shape, data }: { shape: number[]; data: Float32Array }): tf.Tensor => tf.tensor(data.slice(), shape, 'float32')
-    this.#trained = this.#trained.map(({ name, part }, i) => {
-      const { parameter, firstMoment, secondMoment } = found[i]!
-      return { name, part, parameter: put(parameter), firstMoment: put(firstMoment), secondMoment: put(secondMoment) }
+    this.#optimiser.dispose()
+    const restored = this.#trained.map(({ part, shape }, at) => {
+      const { values, moments } = found[at]!
+      return { part, parameter: tf.tensor(values.slice(), shape, 'float32'), moments }
     })
+    this.#optimiser = createOptimiser(restored, this.#options.recipe.optimiser)
     this.#stepsDone = state.step
     this.#partSteps = state.partSteps ? [...state.partSteps] : this.#partSteps.map(() => state.step)
     this.#random = new Random(state.random)
@@ -206,8 +243,7 @@ export class Trainer {
   }
 
   dispose(): void {
-    disposeAll(this.#trained)
-    this.#trained = []
+    this.#optimiser.dispose()
   }
 
   /** Bytes of the trained tensors and their moments. */
@@ -215,52 +251,30 @@ export class Trainer {
     return 3 * 4 * this.trainableParameters
   }
 
-  /** Queues a whole step and reads nothing back. The caller owns `measured`, the loss and the gradient's norm, and the updated tensors. */
-  #update(
+  /** Queues a step and reads nothing back. The caller owns `measured`, `[loss, gradient's norm]`, and the loss and the gradients of `update`. */
+  #queue(
     batch: Batch,
-    active: readonly Trained[],
-    learningRates: readonly number[]
-  ): { measured: tf.Tensor1D; updated: AdamwState[]; virtualTokens: number } {
+    isActive: readonly boolean[],
+    learningRates: readonly number[],
+    features: Features | undefined
+  ): { update: UpdateInputs; measured: tf.Tensor1D; virtualTokens: number } {
     const { decoder, recipe } = this.#options
-    const updated: AdamwState[] = []
+    const { parameters } = this.#optimiser
+    const active = parameters.filter((_, at) => isActive[this.#trained[at]!.part])
     let virtualTokens = 0
-    const measured = tf.tidy(() => {
-      const parameters = active.map(({ parameter }) => parameter)
-      const { value: loss, grads: gradients } = tf.valueAndGrads(() => {
-        const adaptation = this.adaptation()
-        virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
-        return decoder.loss(batch, adaptation)
-      })(parameters)
-      const norm = globalNorm(gradients)
-      const gradientScale = clipScale(norm, recipe.optimiser.clipNorm)
-      active.forEach((trained, i) => {
-        const gradient = gradients[i]!
-        const { weightDecay } = recipe.parts[trained.part]!
-        const learningRate = learningRates[trained.part]!
-        // Tensor by tensor, so that the update's intermediates are not all alive at once.
-        tf.tidy(() => {
-          const state = adamw({
-            ...recipe.optimiser,
-            ...trained,
-            gradient,
-            gradientScale,
-            weightDecay,
-            learningRate,
-            step: this.#partSteps[trained.part]! + 1
-          })
-          updated.push(state)
-          return tensorsOf(state).map((tensor) => tf.keep(tensor))
-        })
-        gradient.dispose()
-      })
-      return tf.stack([loss, norm]) as tf.Tensor1D
-    })
-    return { measured, updated, virtualTokens }
+    const { value: loss, grads } = tf.valueAndGrads(() => {
+      const adaptation = this.adaptation()
+      virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
+      const { classes } = batch
+      return features && classes && adaptation.labelScores
+        ? headLoss(adaptation.labelScores(featuresOf(features, classes.examples)), classes.labels)
+        : decoder.loss(batch, adaptation)
+    })([...active])
+    const gradients = parameters.map((parameter) => grads[active.indexOf(parameter)])
+    const rates = recipe.parts.map(({ weightDecay }, part) =>
+      isActive[part] ? { learningRate: learningRates[part]!, weightDecay, step: this.#partSteps[part]! + 1 } : undefined
+    )
+    const update: UpdateInputs = { loss: loss as tf.Scalar, gradients, rates }
+    return { update, measured: this.#optimiser.update(update), virtualTokens }
   }
-}
-
-const tensorsOf = ({ parameter, firstMoment, secondMoment }: AdamwState): tf.Tensor[] => [parameter, firstMoment, secondMoment]
-
-function disposeAll(states: readonly AdamwState[]): void {
-  tf.dispose(states.flatMap(tensorsOf))
 }

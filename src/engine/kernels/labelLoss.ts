@@ -1,14 +1,15 @@
 // Cross-entropy of chosen positions against their target tokens, from hidden states: the vocabulary projection and the loss in one operation.
 import * as tf from '@tensorflow/tfjs'
 import { linearComposed } from './linear'
+import type { FrozenMatrix } from './packed'
 import { labelLogProbabilitiesFused, labelLossFused } from './webgpu/labelLoss'
 import { isWebGpu } from './webgpu/run'
 
 export interface LabelInputs {
   /** `[n, hidden]` float32, after the final norm. */
   hidden: tf.Tensor2D
-  /** `[vocabulary, hidden]` float32: the output head, or the embedding where they are tied. */
-  table: tf.Tensor2D
+  /** `[vocabulary, hidden]`: the output head, or the embedding where they are tied; float32, or packed where it is frozen. */
+  table: FrozenMatrix
   /** `[vocabulary]` float32. */
   bias?: tf.Tensor1D
   /** `[n]` int32 token ids. */
@@ -20,7 +21,7 @@ export interface LabelLossInputs extends LabelInputs {
   weights: Float32Array
 }
 
-/** `sum(weights * -log p(target))`, a float32 scalar in nats. Differentiable in hidden, table and bias. */
+/** `sum(weights * -log p(target))`, a float32 scalar in nats. Differentiable in hidden, bias, and in a table that is not packed. */
 export function labelLoss(inputs: LabelLossInputs): tf.Scalar {
   return isWebGpu() ? labelLossFused(inputs) : labelLossComposed(inputs)
 }

@@ -1,5 +1,6 @@
 // y = x W (+ bias) (+ residual): every matrix product with a weight goes through here.
 import * as tf from '@tensorflow/tfjs'
+import { unpacked, type FrozenMatrix } from './packed'
 import { linearFused } from './webgpu/linear'
 import { isWebGpu } from './webgpu/run'
 
@@ -9,8 +10,8 @@ export type WeightLayout = 'outIn' | 'inOut'
 export interface LinearInputs {
   /** `[rows, in]` float32. */
   x: tf.Tensor2D
-  /** `[out, in]` or `[in, out]` float32, by `layout`. */
-  weight: tf.Tensor2D
+  /** `[out, in]` or `[in, out]` by `layout`: float32, or packed where it is frozen. */
+  weight: FrozenMatrix
   layout?: WeightLayout
   /** `[out]` float32. */
   bias?: tf.Tensor1D
@@ -18,14 +19,14 @@ export interface LinearInputs {
   residual?: tf.Tensor2D
 }
 
-/** A linear layer. Returns `[rows, out]` float32. Differentiable in x, weight, bias and residual. */
+/** A linear layer. Returns `[rows, out]` float32. Differentiable in x, bias, residual, and in a weight that is not packed. */
 export function linear(inputs: LinearInputs): tf.Tensor2D {
   return isWebGpu() ? linearFused(inputs) : linearComposed(inputs)
 }
 
 /** The form in TensorFlow.js operations, for every backend. */
 export function linearComposed({ x, weight, layout = 'outIn', bias, residual }: LinearInputs): tf.Tensor2D {
-  let y: tf.Tensor2D = tf.matMul(x, weight, false, layout === 'outIn')
+  let y: tf.Tensor2D = tf.matMul(x, unpacked(weight), false, layout === 'outIn')
   if (bias) y = tf.add(y, bias)
   if (residual) y = tf.add(y, residual)
   return y

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { LabelInputs, LabelLossInputs } from '../labelLoss'
 import { fused, once } from './fused'
-import { gradientOfBias, gradientOfInput, gradientOfWeight, multiplyByWeight } from './linear'
+import { gradientOfBias, gradientOfInput, gradientOfWeight, multiplyByWeight, operandOf, type WeightOperand } from './linear'
 import { lanesFor, variants, type Lanes } from './program'
 import { WORKGROUP, type Runner } from './run'
 
@@ -85,12 +85,12 @@ function partOf(rows: number, vocabulary: number, bytes: number): number {
 /** Records logits `[rows, vocabulary]`, their normaliser `[rows]`, and `sign * -log p(target)` into `nats` `[rows]`. */
 function normalise(
   run: Runner,
-  tensors: Record<'hidden' | 'table' | 'logits' | 'normaliser' | 'nats', tf.TensorInfo> & { bias?: tf.TensorInfo },
+  tensors: Record<'hidden' | 'logits' | 'normaliser' | 'nats', tf.TensorInfo> & { table: WeightOperand; bias?: tf.TensorInfo },
   targets: Int32Array,
   sign: 1 | -1
 ): void {
   const { hidden, table, bias, logits, normaliser, nats } = tensors
-  const vocabulary = table.shape[0] as number
+  const vocabulary = table.shape[0]
   const lanes = lanesFor(vocabulary)
   multiplyByWeight(run, logits, hidden, table, 'outIn', { bias })
   const wanted = run.upload(targets)
@@ -104,6 +104,8 @@ function normalise(
 }
 
 interface LossAttributes {
+  /** How the table is read: its own shape and packing. */
+  read: Omit<WeightOperand, 'tensor'>
   targets: Int32Array
   weights: Float32Array
   /** The forward pass keeps its logits for the backward pass, which else computes them again for each gradient. */
@@ -116,14 +118,15 @@ const lossOperation = fused<LossAttributes>({
   name: 'FusedLabelLoss',
   saved: ['hidden', 'table', 'bias', 'logits', 'normaliser'],
   shape: () => [],
-  scratch: ({ table }, { targets, keepLogits }) => ({
+  scratch: (_, { targets, keepLogits, read }) => ({
     normaliser: [targets.length],
-    ...(keepLogits ? { logits: [targets.length, (table as tf.Tensor).shape[0] as number] } : {})
+    ...(keepLogits ? { logits: [targets.length, read.shape[0]] } : {})
   }),
-  forward: (run, output, inputs, { targets, weights }) => {
-    const { hidden, table, bias, normaliser, logits: kept } = inputs as LossTensors
+  forward: (run, output, inputs, { targets, weights, read }) => {
+    const { hidden, bias, normaliser, logits: kept, ...tensors } = inputs as LossTensors
+    const table = { tensor: tensors.table, ...read }
     const rows = targets.length
-    const logits = kept ?? run.allocate([rows, table.shape[0] as number])
+    const logits = kept ?? run.allocate([rows, read.shape[0]])
     const nats = run.allocate([rows])
     normalise(run, { hidden, table, bias, logits, normaliser, nats }, targets, 1)
     const shares = run.upload(weights)
@@ -131,9 +134,10 @@ const lossOperation = fused<LossAttributes>({
     run.free(nats, shares)
     if (!kept) run.free(logits)
   },
-  gradient: (run, dy, inputs, { targets, weights }) => {
-    const { hidden, table, bias, normaliser, logits: kept } = inputs as LossTensors
-    const vocabulary = table.shape[0] as number
+  gradient: (run, dy, inputs, { targets, weights, read }) => {
+    const { hidden, bias, normaliser, logits: kept, ...tensors } = inputs as LossTensors
+    const table = { tensor: tensors.table, ...read }
+    const vocabulary = read.shape[0]
     const overwrite = (logits: tf.TensorInfo): void => {
       const lanes = lanesFor(vocabulary)
       const [wanted, shares] = [run.upload(targets), run.upload(weights)]
@@ -170,28 +174,29 @@ const lossOperation = fused<LossAttributes>({
 export function labelLossFused({ hidden, table, bias, targets, weights }: LabelLossInputs, logitsBytes = LOGITS_BYTES): tf.Scalar {
   const rows = targets.length
   const part = partOf(rows, table.shape[0], logitsBytes)
-  if (part === rows) return lossOperation({ hidden, table, bias }, { targets, weights, keepLogits: true }) as tf.Scalar
+  const { tensor, read } = operandOf(table)
+  if (part === rows) return lossOperation({ hidden, table: tensor, bias }, { targets, weights, read, keepLogits: true }) as tf.Scalar
   return tf.tidy(() => {
     let sum: tf.Tensor | undefined
     for (let start = 0; start < rows; start += part) {
       const end = Math.min(rows, start + part)
       const some = tf.slice(hidden, [start, 0], [end - start, -1])
-      const attributes = { targets: targets.slice(start, end), weights: weights.slice(start, end), keepLogits: false }
-      const loss = lossOperation({ hidden: some, table, bias }, attributes)
+      const attributes = { targets: targets.slice(start, end), weights: weights.slice(start, end), read, keepLogits: false }
+      const loss = lossOperation({ hidden: some, table: tensor, bias }, attributes)
       sum = sum ? tf.add(sum, loss) : loss
     }
     return sum as tf.Scalar
   })
 }
 
-const logProbabilityOperation = fused<{ targets: Int32Array }>({
+const logProbabilityOperation = fused<Pick<LossAttributes, 'targets' | 'read'>>({
   name: 'FusedLabelLogProbabilities',
   shape: (_, { targets }) => [targets.length],
-  forward: (run, nats, inputs, { targets }) => {
+  forward: (run, nats, inputs, { targets, read }) => {
     const { hidden, table, bias } = inputs as LossTensors
-    const logits = run.allocate([targets.length, table.shape[0] as number])
+    const logits = run.allocate([targets.length, read.shape[0]])
     const normaliser = run.allocate([targets.length])
-    normalise(run, { hidden, table, bias, logits, normaliser, nats }, targets, -1)
+    normalise(run, { hidden, table: { tensor: table, ...read }, bias, logits, normaliser, nats }, targets, -1)
     run.free(logits, normaliser)
   }
 })
@@ -200,13 +205,16 @@ const logProbabilityOperation = fused<{ targets: Int32Array }>({
 export function labelLogProbabilitiesFused({ hidden, table, bias, targets }: LabelInputs, logitsBytes = LOGITS_BYTES): tf.Tensor1D {
   const rows = targets.length
   const part = partOf(rows, table.shape[0], logitsBytes)
-  if (part === rows) return logProbabilityOperation({ hidden, table, bias }, { targets }) as tf.Tensor1D
+  const { tensor, read } = operandOf(table)
+  if (part === rows) return logProbabilityOperation({ hidden, table: tensor, bias }, { targets, read }) as tf.Tensor1D
   return tf.tidy(() => {
     const parts: tf.Tensor1D[] = []
     for (let start = 0; start < rows; start += part) {
       const end = Math.min(rows, start + part)
       const some = tf.slice(hidden, [start, 0], [end - start, -1])
-      parts.push(logProbabilityOperation({ hidden: some, table, bias }, { targets: targets.slice(start, end) }) as tf.Tensor1D)
+      parts.push(
+        logProbabilityOperation({ hidden: some, table: tensor, bias }, { targets: targets.slice(start, end), read }) as tf.Tensor1D
+      )
     }
     return tf.concat(parts)
   })

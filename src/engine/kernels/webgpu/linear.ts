@@ -1,18 +1,33 @@
 // The linear layer and its gradients as single matrix products, with bias and residual added on the way out.
 import type * as tf from '@tensorflow/tfjs'
 import type { LinearInputs, WeightLayout } from '../linear'
+import { PackedMatrix, type FrozenMatrix } from '../packed'
+import type { PackingId } from '../packings'
 import { columnSums, plainColumnSum } from './columnSums'
 import { empty, fused } from './fused'
 import { matmul } from './matmul'
 import type { Runner } from './run'
 
+/** A weight as kernels see it: a buffer, the shape of the matrix in it, and its packing where it has one. */
+export interface WeightOperand {
+  tensor: tf.TensorInfo
+  shape: readonly [number, number]
+  packing?: PackingId
+}
+
+/** A tensor that enters the tape for a matrix, and how the kernel is to read it. */
+export function operandOf(matrix: FrozenMatrix): { tensor: tf.Tensor; read: Omit<WeightOperand, 'tensor'> } {
+  if (matrix instanceof PackedMatrix) return { tensor: matrix.words, read: { shape: matrix.shape, packing: matrix.packing } }
+  return { tensor: matrix, read: { shape: matrix.shape } }
+}
+
 interface LinearAttributes {
   layout: WeightLayout
+  read: Omit<WeightOperand, 'tensor'>
 }
 
 /** `[in, out]` of a weight. */
-function widths(weight: tf.TensorInfo, layout: WeightLayout): [number, number] {
-  const [first, second] = weight.shape as [number, number]
+function widths({ shape: [first, second] }: Pick<WeightOperand, 'shape'>, layout: WeightLayout): [number, number] {
   return layout === 'outIn' ? [second, first] : [first, second]
 }
 
@@ -21,7 +36,7 @@ export function multiplyByWeight(
   run: Runner,
   output: tf.TensorInfo,
   x: tf.TensorInfo,
-  weight: tf.TensorInfo,
+  weight: WeightOperand,
   layout: WeightLayout,
   added: { bias?: tf.TensorInfo; residual?: tf.TensorInfo } = {}
 ): void {
@@ -30,7 +45,8 @@ export function multiplyByWeight(
     mode: layout === 'outIn' ? 'NT' : 'NN',
     output,
     left: x,
-    right: weight,
+    right: weight.tensor,
+    packing: weight.packing,
     rows: x.shape[0] as number,
     columns,
     depth,
@@ -39,11 +55,12 @@ export function multiplyByWeight(
 }
 
 /** The gradient of x: `dy weight^T`, `[rows, in]`. */
-export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: tf.TensorInfo, layout: WeightLayout): tf.Tensor {
+export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: WeightOperand, layout: WeightLayout): tf.Tensor {
   const [columns, depth] = widths(weight, layout)
   const rows = dy.shape[0] as number
   const output = empty([rows, columns])
-  matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right: weight, rows, columns, depth })
+  const { tensor: right, packing } = weight
+  matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right, packing, rows, columns, depth })
   return output
 }
 
@@ -68,11 +85,11 @@ export function gradientOfBias(run: Runner, dy: tf.TensorInfo): tf.Tensor {
 const operation = fused<LinearAttributes>({
   name: 'FusedLinear',
   saved: ['x', 'weight'],
-  shape: ({ x, weight }, { layout }) => [(x as tf.Tensor).shape[0] as number, widths(weight as tf.Tensor, layout)[1]],
-  forward: (run, output, { x, weight, bias, residual }, { layout }) =>
-    multiplyByWeight(run, output, x as tf.Tensor, weight as tf.Tensor, layout, { bias, residual }),
-  gradient: (run, dy, { x, weight }, { layout }) => ({
-    x: () => gradientOfInput(run, dy, weight as tf.Tensor, layout),
+  shape: ({ x }, { layout, read }) => [(x as tf.Tensor).shape[0] as number, widths(read, layout)[1]],
+  forward: (run, output, { x, weight, bias, residual }, { layout, read }) =>
+    multiplyByWeight(run, output, x as tf.Tensor, { tensor: weight as tf.Tensor, ...read }, layout, { bias, residual }),
+  gradient: (run, dy, { x, weight }, { layout, read }) => ({
+    x: () => gradientOfInput(run, dy, { tensor: weight as tf.Tensor, ...read }, layout),
     weight: () => gradientOfWeight(run, dy, x as tf.Tensor, layout),
     bias: () => gradientOfBias(run, dy),
     residual: () => dy.clone()
@@ -81,5 +98,6 @@ const operation = fused<LinearAttributes>({
 
 /** `linear` in one dispatch; see `../linear`. */
 export function linearFused({ x, weight, layout = 'outIn', bias, residual }: LinearInputs): tf.Tensor2D {
-  return operation({ x, weight, bias, residual }, { layout }) as tf.Tensor2D
+  const { tensor, read } = operandOf(weight)
+  return operation({ x, weight: tensor, bias, residual }, { layout, read }) as tf.Tensor2D
 }

@@ -1,5 +1,6 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size; nothing is ever transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
+import { PACKINGS, type PackingId } from '../packings'
 import { unroll, variants, type Program } from './program'
 import type { Runner } from './run'
 import { chooseTile, meanwhileTile, type Tile } from './tiles'
@@ -17,6 +18,8 @@ export interface MatmulOptions {
   output: tf.TensorInfo
   left: tf.TensorInfo
   right: tf.TensorInfo
+  /** `right` is the words of a packed matrix, which are unpacked as they are read. */
+  packing?: PackingId
   rows: number
   columns: number
   depth: number
@@ -28,13 +31,8 @@ export interface MatmulOptions {
   tile?: Tile
 }
 
-/** Compile-time shape of a program: which dimensions are whole quads (multiples of four). */
-interface Variant {
-  mode: MatmulMode
-  wholeRows: boolean
-  wholeColumns: boolean
-  wholeDepth: boolean
-}
+/** Compile-time constants of a program: which dimensions are whole quads (multiples of four), and how the right operand is packed. */
+type Constants = readonly [wholeRows: boolean, wholeColumns: boolean, wholeDepth: boolean, packing: PackingId | 'float32']
 
 const AXES = ['x', 'y', 'z', 'w'] as const
 const axis = (index: number): string => AXES[index % 4] as string
@@ -52,17 +50,32 @@ function loader(name: string, length: string, whole: boolean): string {
 }`
 }
 
-function bindings({ mode, wholeRows, wholeColumns, wholeDepth }: Variant) {
+/** The same for a packed matrix, whose lines are always whole quads. */
+function packedLoader(name: string, length: string, packing: PackingId): string {
+  const { words, value } = PACKINGS[packing].read(name, 'line', 'quad', `((${length} + 3u) / 4u)`)
+  return `fn load_${name}(line: u32, quad: u32) -> vec4<f32> {
+  let words = ${words};
+  return ${value};
+}`
+}
+
+function bindings(mode: MatmulMode, [wholeRows, wholeColumns, wholeDepth, packing]: Constants) {
   const wholeLeft = mode === 'TN' ? wholeRows : wholeDepth
   const wholeRight = mode === 'NT' ? wholeDepth : wholeColumns
+  const rightLength = mode === 'NT' ? 'u.depth' : 'u.columns'
   const element = (whole: boolean) => (whole ? 'vec4<f32>' : 'f32') as 'vec4<f32>' | 'f32'
   return {
     outputs: { output: element(wholeColumns) },
-    inputs: { left: element(wholeLeft), right: element(wholeRight), bias: element(wholeColumns), residual: element(wholeColumns) },
+    inputs: {
+      left: element(wholeLeft),
+      right: packing === 'float32' ? element(wholeRight) : PACKINGS[packing].element,
+      bias: element(wholeColumns),
+      residual: element(wholeColumns)
+    },
     uniforms: { rows: 'u32', columns: 'u32', depth: 'u32', hasBias: 'u32', hasResidual: 'u32' } as const,
     loaders: [
       loader('left', mode === 'TN' ? 'u.rows' : 'u.depth', wholeLeft),
-      loader('right', mode === 'NT' ? 'u.depth' : 'u.columns', wholeRight),
+      packing === 'float32' ? loader('right', rightLength, wholeRight) : packedLoader('right', rightLength, packing),
       loader('bias', 'u.columns', wholeColumns),
       loader('residual', 'u.columns', wholeColumns)
     ]
@@ -98,18 +111,10 @@ function store(wholeColumns: boolean): string {
  */
 const registerProgram = variants(
   'matmul register',
-  (
-    mode: MatmulMode,
-    tileRows: number,
-    tileColumns: number,
-    groupRows: number,
-    groupColumns: number,
-    wholeRows: boolean,
-    wholeColumns: boolean,
-    wholeDepth: boolean
-  ) => {
+  (mode: MatmulMode, tileRows: number, tileColumns: number, groupRows: number, groupColumns: number, ...constants: Constants) => {
     const quads = tileColumns / 4
-    const { loaders, ...declared } = bindings({ mode, wholeRows, wholeColumns, wholeDepth })
+    const { loaders, ...declared } = bindings(mode, constants)
+    const wholeColumns = constants[1]
     /** sum_row_quad += left(row, step) * right(step, quad) for every row and quad. */
     const multiply = (step: number, left: (row: number) => string, right: (quad: number) => string): string =>
       unroll(tileRows * quads, (at) => {
@@ -186,37 +191,36 @@ const SLAB = 16
  * 256 threads compute 64 x 64 outputs, 4 x 4 each. They first copy a slab of both operands, 64 x 16, to workgroup memory (one vector a thread and operand),
  * depth outermost; each value is then read 16 times from there instead of from memory.
  */
-const workgroupProgram = variants(
-  'matmul workgroup',
-  (mode: MatmulMode, wholeRows: boolean, wholeColumns: boolean, wholeDepth: boolean) => {
-    const { loaders, ...declared } = bindings({ mode, wholeRows, wholeColumns, wholeDepth })
-    /** Fills one slab. Along: memory runs along the depth, so a vector is scattered over four depths; else it is stored whole. */
-    const fill = (name: string, along: boolean, first: string, size: string): string =>
-      along
-        ? `{
+const workgroupProgram = variants('matmul workgroup', (mode: MatmulMode, ...constants: Constants) => {
+  const { loaders, ...declared } = bindings(mode, constants)
+  const wholeColumns = constants[1]
+  /** Fills one slab. Along: memory runs along the depth, so a vector is scattered over four depths; else it is stored whole. */
+  const fill = (name: string, along: boolean, first: string, size: string): string =>
+    along
+      ? `{
   let line = rank / 4u;
   let deep = rank % 4u;
   var value = vec4<f32>();
   if (start + deep * 4u < u.depth && ${first} + line < ${size}) { value = load_${name}(${first} + line, start / 4u + deep); }
 ${unroll(4, (at) => `  ${name}Slab[deep * 4u + ${at}u][line / 4u][line % 4u] = value.${axis(at)};`)}
 }`
-        : `{
+      : `{
   let deep = rank / 16u;
   let quad = rank % 16u;
   var value = vec4<f32>();
   if (start + deep < u.depth && ${first} + quad * 4u < ${size}) { value = load_${name}(start + deep, ${first} / 4u + quad); }
   ${name}Slab[deep][quad] = value;
 }`
-    return {
-      ...declared,
-      workgroup: [SIDE / 4, SIDE / 4] as const,
-      declarations: [
-        ...loaders,
-        store(wholeColumns),
-        `var<workgroup> leftSlab: array<array<vec4<f32>, ${SIDE / 4}>, ${SLAB}>;`,
-        `var<workgroup> rightSlab: array<array<vec4<f32>, ${SIDE / 4}>, ${SLAB}>;`
-      ].join('\n'),
-      main: `let firstRow = group.y * ${SIDE}u;
+  return {
+    ...declared,
+    workgroup: [SIDE / 4, SIDE / 4] as const,
+    declarations: [
+      ...loaders,
+      store(wholeColumns),
+      `var<workgroup> leftSlab: array<array<vec4<f32>, ${SIDE / 4}>, ${SLAB}>;`,
+      `var<workgroup> rightSlab: array<array<vec4<f32>, ${SIDE / 4}>, ${SLAB}>;`
+    ].join('\n'),
+    main: `let firstRow = group.y * ${SIDE}u;
 let firstColumn = group.x * ${SIDE}u;
 ${unroll(4, (row) => `var sum${row} = vec4<f32>();`)}
 for (var start = 0u; start < u.depth; start += ${SLAB}u) {
@@ -231,20 +235,19 @@ ${unroll(4, (row) => `  sum${row} += a.${axis(row)} * b;`)}
 workgroupBarrier();
 }
 ${unroll(4, (row) => `store(firstRow + member.y * 4u + ${row}u, firstColumn / 4u + member.x, sum${row});`)}`
-    }
   }
-)
+})
 
-function programFor(mode: MatmulMode, tile: Tile, constants: readonly [boolean, boolean, boolean]): Program {
+function programFor(mode: MatmulMode, tile: Tile, constants: Constants): Program {
   if (tile.kind === 'workgroup') return workgroupProgram(mode, ...constants)
   return registerProgram(mode, tile.rows, tile.columns, tile.groupRows, tile.groupColumns, ...constants)
 }
 
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
-  const { mode, output, left, right, rows, columns, depth, bias, residual } = options
+  const { mode, output, left, right, rows, columns, depth, bias, residual, packing = 'float32' } = options
   // Only sizes along which vectors are read: other odd sizes need no program of their own.
-  const constants = [mode !== 'TN' || rows % 4 === 0, columns % 4 === 0, mode === 'TN' || depth % 4 === 0] as const
+  const constants = [mode !== 'TN' || rows % 4 === 0, columns % 4 === 0, mode === 'TN' || depth % 4 === 0, packing] as const
   let tile = options.tile ?? chooseTile({ mode, rows, columns, depth, software: run.software })
   let program = programFor(mode, tile, constants)
   const meanwhile = options.tile ? undefined : meanwhileTile(tile)
@@ -256,7 +259,7 @@ export function matmul(run: Runner, options: MatmulOptions): void {
   run.run(program, {
     outputs: [output],
     // What is absent is stood in for by an operand that is bound anyway.
-    inputs: [left, right, bias ?? right, residual ?? right],
+    inputs: [left, right, bias ?? left, residual ?? left],
     uniforms: [rows, columns, depth, bias ? 1 : 0, residual ? 1 : 0],
     groups: [Math.ceil(columns / wide), Math.ceil(rows / tall)]
   })

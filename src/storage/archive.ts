@@ -2,8 +2,9 @@
 import * as v from 'valibot'
 import { version as application } from '../../package.json'
 import { UserError } from '../engine/errors'
+import { modelCard, type Fact } from '../engine/formats/modelCard'
 import { readSafetensors } from '../engine/formats/safetensors'
-import { runCard } from './card'
+import { cardOf } from './card'
 import { checkpointKinds, deleteCheckpoints, loadCheckpointFile, saveCheckpointFile } from './checkpoints'
 import { parseExactly, stringifyExactly } from './exactJson'
 import { withImportLock } from './library'
@@ -65,10 +66,27 @@ export async function exportRun(runId: string): Promise<Blob> {
   const alone: StoredRace = { ...race, request: { ...race.request, runs: [run.request] } }
   const document: RunDocument = { format, version: formatVersion, application, run, race: alone, checkpoints: states }
   return writeZip([
-    { name: 'README.md', data: new Blob([runCard(run, alone, states, application, notes)]), compress: true },
+    { name: 'README.md', data: new Blob([archiveCard(run, alone, states, notes)]), compress: true },
     { name: 'run.json', data: new Blob([stringifyExactly(document)]), compress: true },
     ...tensorFiles
   ])
+}
+
+function archiveCard(run: StoredRun, race: StoredRace, states: Partial<Record<CheckpointKind, CheckpointState>>, notes: string[]): string {
+  const subject = cardOf(run, race)
+  const tensors = Object.entries(states).map(([kind, state]): Fact => [
+    tensorFileName(kind as CheckpointKind),
+    `tensors after step ${state.step}, float32`
+  ])
+  const note = 'The text of this file is in `run.json`, as going on needs it: think of that before you pass the archive on.'
+  return modelCard({
+    ...subject,
+    about:
+      'A run of Tuneground, a playground for tuning small language models in the browser. Import this archive in its library to go on or to ask the model.',
+    task: { ...subject.task, ...(race.request.task.kind === 'file' && { note }) },
+    files: [['run.json', 'request, curve and results; checkpoints’ step, random state and accounts'], ...tensors],
+    notes
+  })
 }
 
 /**

@@ -1,5 +1,6 @@
 // The shape of everything that comes in from outside: what an archive says of a run is checked against this before use.
 import * as v from 'valibot'
+import { isRepository, isRevision } from './hubNames'
 import type { CheckpointState, StoredRace, StoredRun } from './records'
 
 const number = v.union([v.number(), v.nan()])
@@ -10,6 +11,9 @@ const text = v.pipe(v.string(), v.maxLength(10_000))
 const id = text
 /** A folder below the site's root: never another site, never above. */
 const sitePath = v.pipe(v.string(), v.maxLength(200), v.regex(/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/))
+
+const repositoryName = v.pipe(v.string(), v.check(isRepository))
+const revisionName = v.pipe(v.string(), v.check(isRevision))
 
 /** An object of any keys. Not `v.record`, which drops keys such as "constructor" without a word. */
 function recordOf<Value>(isValue: (value: unknown) => value is Value) {
@@ -48,7 +52,7 @@ const recipe = v.object({
   maximumLength: count,
   seed: v.pipe(v.number(), v.safeInteger())
 })
-const runRequest = v.object({ id, name: text, recipe })
+const runRequest = v.object({ id, name: text, recipe, startedFrom: v.optional(text) })
 
 const taskSource = v.variant('kind', [
   v.object({ kind: v.literal('site'), path: sitePath, template: v.optional(text), labelWords: v.optional(recordOf(isString)) }),
@@ -66,10 +70,16 @@ const taskSource = v.variant('kind', [
   })
 ])
 
+const modelSource = v.variant('kind', [
+  v.object({ kind: v.literal('site'), path: sitePath }),
+  v.object({ kind: v.literal('hub'), repository: repositoryName, revision: revisionName }),
+  v.object({ kind: v.literal('local'), name: text, id })
+])
+
 const raceRequest = v.object({
   id,
   name: text,
-  model: v.object({ kind: v.literal('site'), path: sitePath }),
+  model: modelSource,
   task: taskSource,
   runs: v.array(runRequest),
   settings: v.object({

@@ -1,6 +1,6 @@
 // Keeps a race in storage while it goes on: its phase, its curves, its checkpoints and its results.
 import { describeError } from '../engine/errors'
-import { momentName, type Checkpoint } from '../engine/training/checkpoint'
+import { withFreshMoments, type Checkpoint } from '../engine/training/checkpoint'
 import type { StoredCheckpoints } from '../engine/training/run'
 import { loadCheckpoint, loadForResume, saveCheckpoint } from '../storage/checkpoints'
 import { createRace, updateRace } from '../storage/races'
@@ -82,13 +82,4 @@ export class RaceKeeper {
       (error: unknown) => this.#report({ type: 'problem', ...describeError(error) })
     )
   }
-}
-
-/** The best tensors as a point to go on from, where the last checkpoint is damaged: the optimiser begins anew there. */
-function withFreshMoments(best: Checkpoint): Checkpoint {
-  const tensors = { ...best.tensors }
-  for (const [name, { shape, data }] of Object.entries(best.tensors)) {
-    for (const moment of ['first', 'second'] as const) tensors[momentName(moment, name)] = { shape, data: new Float32Array(data.length) }
-  }
-  return { ...best, kind: 'last', tensors }
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exportPeft, importPeft, type PeftFiles } from '../../src/engine/formats/peft'
 import { readSafetensors } from '../../src/engine/formats/safetensors'
-import { mergedWeights } from '../../src/engine/methods/merge'
+import { weightChanges } from '../../src/engine/methods/merge'
 import type { OptionValues } from '../../src/engine/methods/method'
 import { tunedAdaptation } from '../../src/engine/methods/tuned'
 import type { Batch } from '../../src/engine/model/batch'
@@ -103,12 +103,11 @@ describe.each(backends)('%s', (backend) => {
       '%s worked into the weights gives the same logits',
       async (kind) => {
         const { recipePart, tensors } = importPeft(await readAdapter(`${folder}/adapters/${kind}`), decoder)
-        const names = decoder.weightNames
-        const values = await Promise.all(names.map(async (name) => (await decoder.weight(name).data()).slice() as Float32Array))
-        const merged = mergedWeights(recipePart, tensors, decoder, (name) => ({
-          shape: decoder.weight(name).shape,
-          data: values[names.indexOf(name)]!
-        }))
+        const merged: StoredTensors = {}
+        for (const [name, change] of weightChanges([recipePart], tensors, decoder)) {
+          const { shape } = decoder.weight(name)
+          merged[name] = { shape, data: change((await decoder.weight(name).data()).slice() as Float32Array) }
+        }
         const batch = toBatch(expected.batch, 'labels')
         const beside = await answersOf(decoder, batch, recipePart, tensors)
         const within = await answersOf(decoder, batch, { ...recipePart, method: 'allWeights', options: {} }, merged)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { exportPeft, importPeft, type PeftFiles } from '../../src/engine/formats/peft'
 import { readSafetensors, tensorToFloat32, writeSafetensors } from '../../src/engine/formats/safetensors'
-import { mergedWeights } from '../../src/engine/methods/merge'
+import { weightChanges } from '../../src/engine/methods/merge'
 import { readArchitecture } from '../../src/engine/model/architectures'
 
 const root = 'tests/fixtures/golden'
@@ -122,7 +122,7 @@ it('refuses what it cannot compute, and says what it is', () => {
 })
 
 it('works no prompt into the weights', () => {
-  const merge = () => mergedWeights({ method: 'softPrompt', options: {} }, {}, llama, () => ({ shape: [], data: new Float32Array() }))
+  const merge = () => weightChanges([{ method: 'softPrompt', options: {} }], {}, llama)
   expect(merge).toThrow(expect.objectContaining({ name: 'UserError', advice: 'Only LoRA and (IA)³ can.' }))
 })
 

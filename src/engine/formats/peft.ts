@@ -115,6 +115,9 @@ const writers: Record<string, (tensors: StoredTensors, base: BaseShape, options:
   }
 }
 
+/** Whether PEFT has adapters of this method. */
+export const isPeftMethod = (method: string): boolean => Object.hasOwn(writers, method)
+
 /**
  * The files of one method's adapter, as PEFT 0.21 would save it: same keys, shapes and dtypes. `tensors` are the run's; those of other parts are left out.
  * The networks of P-tuning and of a reparameterised prefix are applied, as PEFT does, since only their result is needed from then on.
@@ -250,7 +253,7 @@ function columnsOf({ shape, data }: StoredTensors[string], from: number, width: 
 
 function tensorOf(tensors: StoredTensors, name: string): StoredTensors[string] {
   const tensor = tensors[name]
-  if (!tensor) throw new Error(`The run has no tensor ${name}.`)
+  if (!tensor) throw new UserError(`This run has no tensor ${quote(name)}.`, 'Export another run, or tune this one again.')
   return tensor
 }
 

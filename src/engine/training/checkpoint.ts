@@ -45,3 +45,12 @@ export const momentName = (moment: keyof typeof MOMENTS, name: string): string =
 export function withoutMoments(tensors: StoredTensors): StoredTensors {
   return Object.fromEntries(Object.entries(tensors).filter(([name]) => !Object.values(MOMENTS).some((prefix) => name.startsWith(prefix))))
 }
+
+/** The best tensors as a point to go on from: the optimiser begins anew there. */
+export function withFreshMoments(best: Checkpoint): Checkpoint {
+  const tensors = { ...best.tensors }
+  for (const [name, { shape, data }] of Object.entries(best.tensors)) {
+    for (const moment of ['first', 'second'] as const) tensors[momentName(moment, name)] = { shape, data: new Float32Array(data.length) }
+  }
+  return { ...best, kind: 'last', tensors }
+}

@@ -6,6 +6,8 @@ export interface RunRequest {
   id: string
   name: string
   recipe: Recipe
+  /** What its first tensors were, for people, where the recipe's methods did not make them: another run, an adapter. */
+  startedFrom?: string
 }
 
 export type RacePhase = 'preparing' | 'running' | 'paused' | 'evaluating' | 'finished' | 'failed'

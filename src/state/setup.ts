@@ -151,7 +151,7 @@ export function setupOf(
   return {
     values: {
       ...values,
-      model: siteModels.find((row) => row.path === model.path)?.id ?? values.model,
+      model: siteModels.find((row) => model.kind === 'site' && row.path === model.path)?.id ?? values.model,
       task: siteTasks.find((row) => task.kind === 'site' && row.path === task.path)?.id ?? values.task,
       methods: [...new Set(parts.map((part) => part.method))].filter((method) => method !== BASELINE),
       budgetKind: settings.budget.kind,

@@ -5,7 +5,7 @@ import type { CheckpointEntry } from './checkpoints'
 import { withLock, withLockIfFree } from './locks'
 import { newestFirst } from './races'
 import type { CheckpointKind } from './records'
-import { checkpointChunks, readLibrary } from './stores'
+import { checkpointChunks, modelPieces, readLibrary } from './stores'
 import type { ResultSummary } from './stores'
 
 /** A run as a row of the library. */
@@ -59,9 +59,10 @@ export async function libraryEntries(): Promise<LibraryEntry[]> {
   )
 }
 
-/** The name of a model or task for people: the last part of its path, or the user's file. */
+/** The name of a model or task for people: the last part of its path, its repository, or the user's file or folder. */
 export function sourceName(source: ModelSource | TaskSource): string {
-  return source.kind === 'file' ? source.name : (source.path.split('/').at(-1) ?? source.path)
+  if (source.kind === 'hub') return source.repository
+  return source.kind === 'site' ? (source.path.split('/').at(-1) ?? source.path) : source.name
 }
 
 const importLock = 'tuneground-import'
@@ -74,6 +75,7 @@ export function withImportLock<T>(work: () => Promise<T>): Promise<T> {
 /** To be called at the start: deletes what a killed tab left half-written. What other tabs write now is left alone. */
 export async function sweepStorage(): Promise<void> {
   await checkpointChunks.sweep()
+  await modelPieces.sweep()
   await withLockIfFree(importLock, deleteCheckpointsWithoutRun, () => {})
 }
 

@@ -1,12 +1,16 @@
-// The two databases: trained tensors in chunks, and the library's small records by kind and id.
+// The databases: trained tensors and models in chunks, and the library's small records by kind and id.
 import { createStore, promisifyRequest } from 'idb-keyval'
 import type { RunResult } from '../engine/training/records'
 import { ChunkStore } from './chunks'
 import { assertStorageAllowed } from './locks'
+import type { StoredModel } from './models'
 import type { StoredRace, StoredRun } from './records'
 import { transact } from './transaction'
 
 export const checkpointChunks = new ChunkStore('tuneground-checkpoints')
+
+/** Pieces of models' files; each is one value. */
+export const modelPieces = new ChunkStore('tuneground-models')
 
 /** A finished run in a few numbers, for lists. */
 export interface ResultSummary {
@@ -35,6 +39,7 @@ interface RecordKinds {
   race: StoredRace
   run: RunRecord
   details: RunDetails
+  model: StoredModel
 }
 
 const library = createStore('tuneground-library', 'records')

@@ -20,8 +20,11 @@ export interface Progress {
   unit: 'bytes' | 'examples' | 'items'
 }
 
-/** Where a model is: a folder of the site (`models/tuneground-2m`) in the Hugging Face layout. */
-export type ModelSource = { kind: 'site'; path: string }
+/** A model that was downloaded from a hub, at one commit, or brought along from this computer; its files are kept in the browser's storage. */
+export type KeptSource = { kind: 'hub'; repository: string; revision: string } | { kind: 'local'; name: string; id: string }
+
+/** Where a model is: a folder of the site (`models/tuneground-2m`), or this browser's storage; always in the Hugging Face layout. */
+export type ModelSource = { kind: 'site'; path: string } | KeptSource
 
 export interface ModelReport {
   id: string

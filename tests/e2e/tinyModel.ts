@@ -47,6 +47,7 @@ export function tinyModelFiles(): Record<string, string | Uint8Array> {
     'model.safetensors': weights,
     'tokenizer.json': readFileSync(join(EMBEDDED, 'tokenizer.json'), 'utf8'),
     'tokenizer_config.json': readFileSync(join(EMBEDDED, 'tokenizer_config.json'), 'utf8'),
+    'special_tokens_map.json': readFileSync(join(EMBEDDED, 'special_tokens_map.json'), 'utf8'),
     'README.md': '# Tiny\n\nMade by the tests.'
   }
 }

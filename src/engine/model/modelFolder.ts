@@ -25,7 +25,7 @@ const MAXIMUM_CARD_BYTES = 2_000_000
 const MAXIMUM_MERGES_BYTES = 20_000_000
 
 /** Taken along where they are there. */
-const OPTIONAL = ['tokenizer_config.json', 'generation_config.json', 'README.md']
+const OPTIONAL = ['tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'README.md']
 
 /** What people also have in such folders, and why it does not do. */
 const REFUSED: readonly { pattern: RegExp; what: string }[] = [

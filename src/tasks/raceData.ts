@@ -3,6 +3,7 @@ import { UserError } from '../engine/errors'
 import type { Split } from '../engine/evaluation/evaluate'
 import { passagesPerBatch } from '../engine/evaluation/forgetting'
 import { getMethod, optionsOf } from '../engine/methods/registry'
+import type { Batch } from '../engine/model/batch'
 import type { DecoderConfig } from '../engine/model/config'
 import type { Tokenizer } from '../engine/tokenizer/tokenizer'
 import type { RaceData } from '../engine/training/data'
@@ -56,16 +57,14 @@ export function createRaceData(
     cut += result.cut
     return result.encoded
   }
-  const split = (examples: readonly Example[]): Split => {
-    const encoded = encode(examples)
-    return {
-      texts: examples.map((example) => renderTemplate(task.template, example.fields)),
-      labels: encoded.map(({ label }) => label as number),
-      batches: scoringBatches(encoded, words, { batchSize: EVALUATION_BATCH_SIZE, padToken }),
-      words
-    }
-  }
+  const split = (examples: readonly Example[], encoded = encode(examples)): Split => ({
+    texts: examples.map((example) => renderTemplate(task.template, example.fields)),
+    labels: encoded.map(({ label }) => label as number),
+    batches: scoringBatches(encoded, words, { batchSize: EVALUATION_BATCH_SIZE, padToken }),
+    words
+  })
   const trainRows = encode(train)
+  let training: Split | undefined
   const general = generalTexts.map((text) => encodeText(text, tokenizer, config, options))
   const longest = Math.max(1, ...general.map(({ answerIds }) => answerIds.length))
   return {
@@ -74,16 +73,13 @@ export function createRaceData(
     trainingBatches: (batchSize, seedOrState) => {
       const order = new BatchOrder(trainRows.length, batchSize, seedOrState)
       return {
-        next: () =>
-          createBatch(
-            order.next().map((i) => trainRows[i] as EncodedExample),
-            padToken
-          ),
+        next: () => trainingBatch(trainRows, order.next(), padToken),
         get state() {
           return order.state
         }
       }
     },
+    training: () => (training ??= split(train, trainRows)),
     validation: split(validation),
     test: split(test),
     ownPrompt: (recipe) => {
@@ -98,5 +94,18 @@ export function createRaceData(
     ),
     encode: (text) => tokenizer.encode(text),
     cut
+  }
+}
+
+function trainingBatch(rows: readonly EncodedExample[], examples: readonly number[], padToken: number): Batch {
+  const chosen = examples.map((example) => rows[example] as EncodedExample)
+  const batch = createBatch(chosen, padToken)
+  return {
+    ...batch,
+    classes: {
+      rows: Int32Array.from(chosen, ({ promptIds }, row) => row * batch.time + promptIds.length - 1),
+      labels: Int32Array.from(chosen, ({ label }) => label as number),
+      examples: Int32Array.from(examples)
+    }
   }
 }

@@ -1,7 +1,8 @@
 // What the base and the tuned models say to a typed text: label probabilities and a greedy continuation.
-import { addScores, emptyScores, labelProbabilities, scoredBatch } from '../engine/evaluation/scoring'
+import { evaluate } from '../engine/evaluation/evaluate'
 import type { Adaptation } from '../engine/methods/method'
 import { positionsTaken } from '../engine/methods/positions'
+import type { Decoder } from '../engine/model/decoder'
 import { generate } from '../engine/model/generate'
 import { GREEDY } from '../engine/model/sampling'
 import { Random } from '../engine/random'
@@ -33,19 +34,18 @@ export async function answerText(model: LoadedModel, task: Task, run: string, te
   const words = encodeLabelWords(task, model.tokenizer)
   const answerLength = Math.max(CONTINUATION_TOKENS, ...words.map((word) => word.length))
   const prompt = promptIds(model, task, text, answerLength, adaptation)
-  const scores = emptyScores(1, words.length)
-  for (const scoring of scoringBatches([{ promptIds: prompt }], words, {
-    batchSize: words.length || 1,
-    padToken: decoder.config.padToken
-  })) {
-    const values = decoder.logProbabilities(scoredBatch(scoring), adaptation)
-    addScores(scores, scoring, await values.data())
-    values.dispose()
-  }
-  const shares = words.length > 0 ? labelProbabilities(scores)[0]! : []
+  const shares = words.length > 0 ? await labelShares(decoder, prompt, words, adaptation) : []
   const labels = task.kind === 'classification' ? task.labels : []
   const continuation = await continuePrompt(model, prompt, adaptation)
   return { run, probabilities: labels.map(({ name }, at) => ({ label: name, probability: shares[at]! })), continuation }
+}
+
+/** Probabilities of the labels among themselves. */
+async function labelShares(decoder: Decoder, promptIds: number[], words: number[][], adaptation: Adaptation): Promise<number[]> {
+  const batches = scoringBatches([{ promptIds }], words, { batchSize: words.length, padToken: decoder.config.padToken })
+  // Which label is true is not known, and not needed for the probabilities.
+  const { probabilities } = await evaluate(decoder, { texts: [''], labels: [0], batches, words }, adaptation)
+  return probabilities[0]!
 }
 
 /** The most probable continuation of a prompt, as text. */

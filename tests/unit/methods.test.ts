@@ -76,7 +76,8 @@ test('every row of the registry is complete, and its defaults meet its own range
     'pTuning',
     'ia3',
     'biases',
-    'lastLayers'
+    'lastLayers',
+    'linearProbe'
   ])
   for (const [id, method] of Object.entries(methods)) {
     expect(method.id).toBe(id)

@@ -8,6 +8,7 @@ import { readContext } from '../model/readContext'
 import { nextTask } from '../nextTask'
 import { median } from '../training/accounts'
 import { forwardWork } from '../training/eta'
+import { headScores, readFeatures, type Features } from './features'
 import { classificationMetrics, type ClassificationMetrics } from './metrics'
 import { addScores, emptyScores, labelProbabilities, scoredBatch, scoresLoss, type ScoringBatch } from './scoring'
 
@@ -45,15 +46,19 @@ export class NotFiniteError extends UserError {
 
 /**
  * Scores every label word for every example of the split. Between batches it waits for `between`, by default the next task of the event loop, so
- * that commands arrive; what that throws ends the evaluation.
+ * that commands arrive; what that throws ends the evaluation. A label head answers in place of the words; `features` spares reading the split for it.
  * @throws NotFiniteError where a score is not a finite number
  */
 export async function evaluate(
   decoder: Decoder,
   split: Split,
   adaptation: Adaptation = {},
-  between: () => Promise<void> = nextTask
+  between: () => Promise<void> = nextTask,
+  features?: Features
 ): Promise<Evaluation> {
+  if (adaptation.labelScores) {
+    return evaluateHead(features ?? (await readFeatures(decoder, split, adaptation, between)), split.labels, adaptation.labelScores)
+  }
   const scores = emptyScores(split.labels.length, split.words.length)
   const rates: number[] = []
   let milliseconds = 0
@@ -79,13 +84,27 @@ export async function evaluate(
     context?.dispose()
   }
   const loss = scoresLoss(scores, split.labels, split.words)
+  return evaluationOf(split.labels, scores, { loss, milliseconds, millisecondsPerWork: median(rates) })
+}
+
+/** The loss is the mean over the examples of the nats of the true label among the labels. */
+async function evaluateHead(
+  features: Features,
+  labels: readonly number[],
+  labelScores: NonNullable<Adaptation['labelScores']>
+): Promise<Evaluation> {
+  const scores = await headScores(features, labelScores)
+  assertDeviceHealthy()
+  const loss = labels.reduce((sum, label, example) => sum - scores[example]![label]!, 0) / labels.length
+  return evaluationOf(labels, scores, { ...features, loss })
+}
+
+function evaluationOf(
+  labels: readonly number[],
+  scores: number[][],
+  { loss, milliseconds, millisecondsPerWork }: Pick<Evaluation, 'loss' | 'milliseconds' | 'millisecondsPerWork'>
+): Evaluation {
   if (!scores.every((row) => row.every(Number.isFinite))) throw new NotFiniteError()
   const probabilities = labelProbabilities(scores)
-  return {
-    loss,
-    metrics: classificationMetrics(split.labels, probabilities),
-    probabilities,
-    milliseconds,
-    millisecondsPerWork: median(rates)
-  }
+  return { loss, metrics: classificationMetrics(labels, probabilities), probabilities, milliseconds, millisecondsPerWork }
 }

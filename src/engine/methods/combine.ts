@@ -7,8 +7,8 @@ import { getMethod, optionsOf } from './registry'
 
 /**
  * The union of several adaptations: virtual tokens and key-value prefixes one after another in order, linear hooks one on the result of
- * the other, and a weight from the first part that has it. Hooks that no part has stay undefined, so that the model can skip them.
- * Read its fields inside a `tf.tidy` only: joined tensors are made when they are read.
+ * the other, a weight from the first part that has it, and label scores from the first that gives some. Hooks that no part has stay undefined, so that the
+ * model can skip them. Read its fields inside a `tf.tidy` only: joined tensors are made when they are read.
  */
 export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
   if (parts.length === 1) return parts[0]!
@@ -42,6 +42,8 @@ export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
       return undefined
     }
   }
+  const head = parts.find((part) => part.labelScores)
+  if (head) combined.labelScores = (hidden) => head.labelScores!(hidden)
   return combined
 }
 

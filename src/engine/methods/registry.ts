@@ -5,6 +5,7 @@ import { biases } from './biases'
 import { handwrittenPrompt } from './handwrittenPrompt'
 import { ia3 } from './ia3'
 import { lastLayers } from './lastLayers'
+import { linearProbe } from './linearProbe'
 import { lora } from './lora'
 import type { Method, Option, OptionValue, OptionValues } from './method'
 import { prefix } from './prefix'
@@ -13,7 +14,10 @@ import { softPrompt } from './softPrompt'
 
 /** By id, in the order in which the page shows them. A new method is one file and one row here. */
 export const methods: Record<string, Method> = Object.fromEntries(
-  [handwrittenPrompt, softPrompt, lora, allWeights, prefix, pTuning, ia3, biases, lastLayers].map((method) => [method.id, method])
+  [handwrittenPrompt, softPrompt, lora, allWeights, prefix, pTuning, ia3, biases, lastLayers, linearProbe].map((method) => [
+    method.id,
+    method
+  ])
 )
 
 /** The method of that id. Throws a `UserError` that lists the known ones. */

@@ -13,4 +13,15 @@ export interface Batch {
   labelIds: Int32Array
   /** `[n]` weights of the loss, which sum to one for a mean over the batch's label tokens. */
   labelWeights: Float32Array
+  /** Of classification, by row: what a label head reads and answers. */
+  classes?: BatchClasses
+}
+
+export interface BatchClasses {
+  /** `[size]` flat positions behind which the answer begins. */
+  rows: Int32Array
+  /** `[size]` true labels. */
+  labels: Int32Array
+  /** `[size]` places among the training examples. */
+  examples: Int32Array
 }

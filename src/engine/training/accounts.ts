@@ -19,6 +19,8 @@ interface ShapeTimes {
   tokens: number
   /** Measured times of the latest later steps. */
   later: number[]
+  /** False for work that is done once and not again. */
+  repeats: boolean
 }
 
 /**
@@ -41,12 +43,13 @@ export class Accounts {
    * @param shape what decides the pipelines: padded length, rows and label rows
    * @param paddedTokens tokens that are computed, padding and virtual tokens included
    * @param tokens real tokens
+   * @param repeats false for work that is done once, as reading the features of a probe: the time left does not expect it again
    */
-  addStep(shape: string, paddedTokens: number, tokens: number, milliseconds: number): number {
+  addStep(shape: string, paddedTokens: number, tokens: number, milliseconds: number, repeats = true): number {
     this.#base.tokens += tokens
     const times = this.#shapes.get(shape)
     if (!times) {
-      const first = { first: milliseconds, tokens: paddedTokens, later: [] }
+      const first = { first: milliseconds, tokens: paddedTokens, later: [], repeats }
       this.#shapes.set(shape, first)
       return this.#chargeOfFirst(first)
     }
@@ -89,6 +92,7 @@ export class Accounts {
     let sum = 0
     let count = 0
     for (const times of this.#shapes.values()) {
+      if (!times.repeats) continue
       const steps = 1 + times.later.length
       const charge = times.later.length > 0 ? median(times.later) : this.#chargeOfFirst(times) || times.first
       sum += steps * charge

@@ -25,6 +25,8 @@ export interface RaceData {
   labelWords: readonly string[]
   /** The same sequence for the same seed and batch size, whichever run asks. */
   trainingBatches(batchSize: number, seedOrState: number | BatchSequenceState): BatchSequence
+  /** The training examples as a split, in their order: what features are read from. */
+  training(): Split
   validation: Split
   test: Split
   /** The splits as a hand-written prompt of the recipe's own asks them; undefined where it is the task's. Throws a `UserError` where it cannot be used. */

@@ -160,6 +160,7 @@ export class Race {
 
   async #advance(run: RaceRun): Promise<void> {
     const { peakBytes } = run.cost
+    await run.prepare(this.#options.data, () => this.#hold('running', 'Training'))
     const record = await run.step()
     if (record === 'diverged') return this.#diverge(run, run.stepsDone + 1)
     this.#tell({ type: 'step', run: run.id, record })
@@ -193,7 +194,7 @@ export class Race {
     let evaluation: Evaluation
     try {
       const between = (): Promise<void> => this.#hold('running', 'Training')
-      evaluation = run.trains || !untrained ? await evaluate(decoder, data.validation, run.adaptation(), between) : untrained.validation
+      evaluation = run.trains || !untrained ? await run.validate(decoder, data.validation, between) : untrained.validation
     } catch (error) {
       if (!(error instanceof NotFiniteError)) throw error
       await this.#diverge(run, run.stepsDone)

@@ -1,8 +1,9 @@
 // One run of a race: its trainer, its place in the data, its curve, and the best tensors so far.
 import type { MemoryMeter } from '../device/memory'
-import type { Evaluation } from '../evaluation/evaluate'
+import { evaluate, type Evaluation, type Split } from '../evaluation/evaluate'
+import { readFeatures, type Features } from '../evaluation/features'
 import { safetensorsLength } from '../formats/safetensors'
-import { getMethod } from '../methods/registry'
+import { getMethod, optionsOf } from '../methods/registry'
 import type { Adaptation, SavedPrompt } from '../methods/method'
 import type { Decoder } from '../model/decoder'
 import type { Checkpoint, CheckpointKind, CheckpointState, StoredTensors } from './checkpoint'
@@ -39,6 +40,8 @@ export class RaceRun {
   #bestTensors: StoredTensors = {}
   #batches: BatchSequence
   #curve: Curve = { steps: [], validation: [] }
+  /** While nothing but a label head is trained: what it reads. */
+  #features: { training?: Features; validation?: Features } = {}
 
   private constructor(
     readonly request: RunRequest,
@@ -56,7 +59,16 @@ export class RaceRun {
   ): Promise<RaceRun> {
     const { recipe } = request
     const { encode, labelWords } = data
-    const trainer = await Trainer.create({ decoder, recipe, budget: settings.budget, encode, labelWords, saved, memory })
+    const trainer = await Trainer.create({
+      decoder,
+      recipe,
+      budget: settings.budget,
+      encode,
+      labelWords,
+      saved,
+      memory,
+      maximumSteps: stepLimit(recipe, data)
+    })
     try {
       const run = new RaceRun(request, trainer, data.trainingBatches(recipe.batchSize, recipe.seed))
       if (stored.last) await run.#restore(stored.last, stored.best, data)
@@ -109,9 +121,15 @@ export class RaceRun {
     return this.trainer.adaptation()
   }
 
-  /** One update on the next batch. A run that diverges keeps the tensors from before. */
+  /** What has to be read before the next step and is not a step: the features, where nothing but a label head is trained now. */
+  async prepare(data: RaceData, between: () => Promise<void>): Promise<void> {
+    if (!this.trainer.readsFeatures) this.#features = {}
+    else this.#features.training ??= await this.trainer.readFeatures(data.training(), between)
+  }
+
+  /** One update on the next batch, after `prepare`. A run that diverges keeps the tensors from before. */
   async step(): Promise<StepRecord | 'diverged'> {
-    const record = await this.trainer.step(this.#batches.next())
+    const record = await this.trainer.step(this.#batches.next(), this.#features.training)
     if (record !== 'diverged') this.#curve.steps.push(record)
     return record
   }
@@ -120,6 +138,17 @@ export class RaceRun {
   needsValidation(every: number): boolean {
     const due = this.stepsDone % every === 0 || this.budgetIsUsedUp
     return due && this.#curve.validation.at(-1)?.step !== this.stepsDone
+  }
+
+  /** How the tensors as they are now answer the validation split. Throws a `NotFiniteError` where they give no finite answers. */
+  async validate(decoder: Decoder, split: Split, between: () => Promise<void>): Promise<Evaluation> {
+    let milliseconds = 0
+    if (this.trainer.readsFeatures && !this.#features.validation) {
+      this.#features.validation = await readFeatures(decoder, split, this.adaptation(), between)
+      milliseconds = this.#features.validation.milliseconds
+    }
+    const evaluation = await evaluate(decoder, split, this.adaptation(), between, this.#features.validation)
+    return { ...evaluation, milliseconds: milliseconds + evaluation.milliseconds }
   }
 
   /**
@@ -179,11 +208,12 @@ export class RaceRun {
   outlook({ budget, evaluateEvery }: RaceSettings, validationMilliseconds: number, closingMilliseconds: number): RunOutlook {
     const { accounts } = this.trainer
     const average = this.stepsDone > 0 ? (1000 * accounts.seconds) / this.stepsDone : undefined
+    const { maximumSteps = Infinity } = this.trainer
     const left: RunOutlook['left'] =
       this.stopReason !== undefined
         ? { kind: 'steps', steps: 0 }
-        : budget.kind === 'steps'
-          ? { kind: 'steps', steps: budget.steps - this.stepsDone }
+        : budget.kind === 'steps' || maximumSteps < Infinity
+          ? { kind: 'steps', steps: (budget.kind === 'steps' ? budget.steps : maximumSteps) - this.stepsDone }
           : { kind: 'seconds', seconds: budget.seconds - accounts.seconds }
     return {
       stepMilliseconds: accounts.typicalMilliseconds ?? average,
@@ -219,4 +249,14 @@ export class RaceRun {
       this.#bestTensors = await this.trainer.tensors('best')
     }
   }
+}
+
+/** Steps after which a budget of seconds ends early; undefined where a part has no limit. */
+function stepLimit({ parts, batchSize }: Recipe, data: RaceData): number | undefined {
+  const limits = parts.flatMap(({ method: id, options }) => {
+    const method = getMethod(id)
+    return method.trains ? [method.maximumPasses?.(optionsOf(method, options)) ?? Infinity] : []
+  })
+  const passes = Math.max(...limits)
+  return Number.isFinite(passes) ? passes * Math.max(1, Math.floor(data.training().labels.length / batchSize)) : undefined
 }

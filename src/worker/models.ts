@@ -14,8 +14,6 @@ export interface LoadedModel {
   tokenizer: Tokenizer
 }
 
-const FLOAT32_BYTES = 4
-
 /** The model at a folder of the site or in this browser's storage. Throws a `UserError` that names the file, field or tensor that is wrong. */
 export async function loadModel(
   source: ModelSource,
@@ -41,7 +39,7 @@ export async function loadModel(
       vocabularySize: config.vocabularySize,
       maximumPositions: config.maximumPositions,
       architecture: config.architecture,
-      deviceBytes: parameters * FLOAT32_BYTES,
+      deviceBytes: decoder.bytes,
       card
     }
   }

@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, expect, test } from 'vitest'
 import { labelLoss, labelLossComposed, labelLogProbabilities } from '../../src/engine/kernels/labelLoss'
 import { linear, linearComposed, type WeightLayout } from '../../src/engine/kernels/linear'
-import { frozenMatrix, matrixBytes, PackedMatrix, type FrozenMatrix } from '../../src/engine/kernels/packed'
-import type { PackingId } from '../../src/engine/kernels/packings'
+import { frozenMatrix, PackedMatrix, type FrozenMatrix } from '../../src/engine/kernels/packed'
+import { matrixBytes, type PackingId } from '../../src/engine/kernels/packings'
 import { difference, expectSame, normal, startFused, stream } from './fusedHarness'
 
 beforeAll(startFused)

@@ -20,13 +20,12 @@ const baseOf = (family: string): BaseShape =>
 async function shapesOf(base: BaseShape, id: string, options: OptionValues = {}): Promise<Record<string, number[]>> {
   const method = getMethod(id)
   const shapes = weightShapes(base.config, base.layout)
-  const weight = (name: string) => tf.zeros([...shapes[name]!])
   const parameters = await method.initialParameters(
     {
       ...base,
-      weight,
+      copyOf: (name) => tf.zeros([...shapes[name]!]),
       weightNames: Object.keys(shapes),
-      embeddings: weight(base.layout.embedding) as tf.Tensor2D,
+      embeddingsOf: (ids) => Promise.resolve(new Float32Array(ids.length * base.config.hiddenSize)),
       tensor: (values, shape) => tf.tensor(values, shape),
       encode: () => [5],
       labelWords: ['a', 'b', 'c'],

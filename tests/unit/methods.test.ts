@@ -45,9 +45,9 @@ afterAll(() => tf.dispose([embeddings, norm]))
 /** A context whose text "3 7" is the tokens 3 and 7. */
 const context = (seed = 1, labelWords = ['3', '4 6']): MethodContext => ({
   ...base,
-  weight: (name) => (name === 'embed' ? embeddings : norm),
+  copyOf: (name) => (name === 'embed' ? embeddings : norm).mul(1),
   weightNames: ['embed', 'norm'],
-  embeddings,
+  embeddingsOf: async (ids) => (await tf.gather(embeddings, [...ids]).data()) as Float32Array,
   tensor: (values, shape) => tf.tensor(values, shape),
   encode: (text) => text.split(' ').filter(Boolean).map(Number),
   labelWords,

@@ -43,16 +43,6 @@ export class PackedMatrix {
 /** A weight that nothing trains, `[rows, columns]`. */
 export type FrozenMatrix = tf.Tensor2D | PackedMatrix
 
-/** The packing that holds a file's numbers without loss in fewer bytes than float32. */
-export function losslessPacking(dtype: StoredDtype): PackingId | undefined {
-  return ({ F16: 'float16', BF16: 'bfloat16', F32: undefined } as const)[dtype]
-}
-
-/** Bytes on the device of a matrix in a packing, or in float32 where there is none. */
-export function matrixBytes([rows, columns]: readonly [number, number], packing?: PackingId): number {
-  return 4 * rows * (packing ? wordsPerRow(packing, columns) : columns)
-}
-
 /**
  * Whether matrices can stay packed here. On WebAssembly and WebGL, whose products read float32 alone, they are widened once when they are loaded:
  * unpacked at each use, a matrix would lie on the tape in both forms from its layer's forward pass to its backward pass, which is no less memory.

@@ -80,6 +80,11 @@ export function wordsPerRow(packing: PackingId, columns: number): number {
   return rowHeader + (Math.ceil(columns / 4) * bitsPerNumber) / 8
 }
 
+/** Bytes on the device of a matrix in a packing, or in float32 where there is none. */
+export function matrixBytes([rows, columns]: readonly [number, number], packing?: PackingId): number {
+  return 4 * rows * (packing ? wordsPerRow(packing, columns) : columns)
+}
+
 /**
  * A matrix's bytes, row by row as they lie in a file (little-endian), in the words of a packing.
  * @param shape `[rows, columns]`

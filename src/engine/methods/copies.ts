@@ -3,9 +3,8 @@ import { weightShapes } from '../model/layout'
 import type { Adaptation, BaseShape, MethodContext, NamedTensors } from './method'
 
 /** A copy of each weight with a buffer of its own, by Hugging Face name. */
-export const copiesOf = (names: readonly string[], { weight }: MethodContext): NamedTensors =>
-  // Times one, because `clone` would share the base's buffer.
-  Object.fromEntries(names.map((name) => [name, weight(name).mul(1)]))
+export const copiesOf = (names: readonly string[], { copyOf }: MethodContext): NamedTensors =>
+  Object.fromEntries(names.map((name) => [name, copyOf(name)]))
 
 /** Each trained tensor in place of the weight of the same name. */
 export const replacing = (parameters: NamedTensors): Adaptation => ({ weight: (name) => parameters[name] })

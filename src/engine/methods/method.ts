@@ -28,8 +28,6 @@ export interface Adaptation {
   linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D, product: LinearProduct): tf.Tensor2D
   /** A trained copy in place of the frozen tensor of that Hugging Face name. */
   weight?(name: string): tf.Tensor | undefined
-  /** Scores of the labels (logits, `[rows, labels]`) from the hidden states where the answer begins, `[rows, hidden]`, in place of the words' probabilities. */
-  labelScores?(hidden: tf.Tensor2D): tf.Tensor2D
 }
 
 export type OptionValue = number | string | boolean
@@ -72,11 +70,11 @@ export interface SavedPrompt {
 
 /** What a method may read when it makes its first tensors. */
 export interface MethodContext extends BaseShape {
-  /** Frozen tensors of the base, by Hugging Face name. */
-  weight(name: string): tf.Tensor
+  /** A float32 copy of a weight of the base, by Hugging Face name; owned by the caller. */
+  copyOf(name: string): tf.Tensor
   weightNames: readonly string[]
-  /** `[vocabulary, hidden]` float32: what the model reads a token as. Frozen. */
-  embeddings: tf.Tensor2D
+  /** What the model reads these tokens as, `[ids, hidden]` flat. */
+  embeddingsOf(ids: readonly number[]): Promise<Float32Array>
   /**
    * Makes a tensor. Given, and not imported, like every operation of the methods (`a.mul(b)`, not `tf.mul(a, b)`): so the page can read the registry
    * without loading TensorFlow.js.
@@ -104,10 +102,6 @@ export interface Method {
   /** True where the base's own weights change, so that tuning can make the model forget. */
   changesBase: boolean
   options: Record<string, Option>
-  /** True where it only reads the hidden states where the answer begins: while nothing else is trained, they are computed once and kept. */
-  readsFeatures?: boolean
-  /** Passes over the training examples after which a budget of seconds ends early; no limit where absent. */
-  maximumPasses?(options: OptionValues): number
   /** Positions that the method takes in front of every text; none where absent. */
   positions?(options: OptionValues): number
   /** From our own sweep on the validation splits; `source` says which and with what result. */

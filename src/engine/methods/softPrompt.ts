@@ -71,17 +71,19 @@ export const softPrompt: Method = {
         `Use fewer than ${maximumPositions} virtual tokens, or a model with a longer context.`
       )
     }
-    const embeddings = (await context.embeddings.data()) as Float32Array
     const values = new Float32Array(count * hiddenSize)
     if (start === 'random') {
-      const deviation = standardDeviation(embeddings)
+      const deviation = standardDeviation(await context.embeddingsOf(evenSample(context.config.vocabularySize)))
       values.forEach((_, i) => (values[i] = deviation * context.random.normal()))
     } else if (start === 'saved') {
       return { virtualTokens: context.tensor(savedStart(context, options), [count, hiddenSize]) }
     } else {
-      startTokens(context, options).forEach((ids, row) => {
-        for (const id of ids)
-          for (let j = 0; j < hiddenSize; j++) values[row * hiddenSize + j]! += embeddings[id * hiddenSize + j]! / ids.length
+      const tokens = startTokens(context, options)
+      const embeddings = await context.embeddingsOf(tokens.flat())
+      let at = 0
+      tokens.forEach((ids, row) => {
+        for (let i = 0; i < ids.length; i++)
+          for (let j = 0; j < hiddenSize; j++) values[row * hiddenSize + j]! += embeddings[at++]! / ids.length
       })
     }
     return { virtualTokens: context.tensor(values, [count, hiddenSize]) }
@@ -137,6 +139,14 @@ function vocabularySample({ config, random }: MethodContext, count: number): num
   const sample: number[] = []
   while (sample.length < count) sample.push(...random.shuffle(ordinary))
   return sample.slice(0, count)
+}
+
+/** So many ids suffice for a standard deviation; a large vocabulary is never read as a whole. */
+const SAMPLED_TOKENS = 4096
+
+function evenSample(vocabularySize: number): number[] {
+  const length = Math.min(vocabularySize, SAMPLED_TOKENS)
+  return Array.from({ length }, (_, i) => Math.floor((i * vocabularySize) / length))
 }
 
 function standardDeviation(values: Float32Array): number {

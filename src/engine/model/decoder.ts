@@ -5,14 +5,14 @@ import { attention } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
-import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
 import { linear } from '../kernels/linear'
+import { PackedMatrix, unpacked, type FrozenMatrix } from '../kernels/packed'
 import { rmsNorm } from '../kernels/rmsNorm'
 import { rotary, type RotaryShape, type RotaryTable } from '../kernels/rotary'
 import { swiglu } from '../kernels/swiglu'
-import type { Adaptation, NamedTensors } from '../methods/method'
+import type { Adaptation } from '../methods/method'
 import type { Batch } from './batch'
 import type { DecoderConfig } from './config'
 import type { DecoderLayout, LayerLayout, Projection } from './layout'
@@ -39,30 +39,65 @@ type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset'> & { table: RotaryTa
 
 const NO_ADAPTATION: Adaptation = {}
 
+/** A weight as the decoder holds it: a matrix may be packed, all else is float32. */
+export type FrozenWeight = tf.Tensor | PackedMatrix
+
 /** A model on the device. All its methods may be called on the gradient tape; gradients flow into whatever the adaptation brings in. */
 export class Decoder {
-  /** Float32 tensors by Hugging Face name, in Hugging Face layout; owned by the decoder. */
-  readonly weights: NamedTensors
+  readonly #weights: Readonly<Record<string, FrozenWeight>>
   readonly #rotary: RotaryCache | undefined
 
+  /** `weights` by Hugging Face name, in Hugging Face layout; owned by the decoder from here on. */
   constructor(
     readonly config: DecoderConfig,
     readonly layout: DecoderLayout,
-    weights: NamedTensors
+    weights: Readonly<Record<string, FrozenWeight>>
   ) {
-    this.weights = weights
+    this.#weights = weights
     this.#rotary = config.rotary && new RotaryCache(config.rotary)
   }
 
   get weightNames(): readonly string[] {
-    return Object.keys(this.weights)
+    return Object.keys(this.#weights)
   }
 
-  /** The frozen weight of that Hugging Face name. */
+  /** The weight of that Hugging Face name, as it is held. Never to be disposed by the caller. */
+  frozen(name: string): FrozenWeight {
+    const weight = this.#weights[name]
+    if (!weight) throw new Error(`The model has no weight ${name}.`)
+    return weight
+  }
+
+  /** The frozen weight of that Hugging Face name as float32: the decoder's own tensor, or, of a packed matrix, a new one in the current scope. */
   weight(name: string): tf.Tensor {
-    const tensor = this.weights[name]
-    if (!tensor) throw new Error(`The model has no weight ${name}.`)
-    return tensor
+    return unpacked(this.frozen(name) as FrozenMatrix)
+  }
+
+  /** A float32 copy with a buffer of its own, for the caller or the current scope to free. */
+  copyOf(name: string): tf.Tensor {
+    const weight = this.frozen(name)
+    // Times one, because `clone` would share the buffer.
+    return weight instanceof PackedMatrix ? weight.unpack() : tf.mul(weight, 1)
+  }
+
+  /** What the model reads these tokens as, `[ids, hidden]` flat. */
+  async embeddingsOf(ids: readonly number[]): Promise<Float32Array> {
+    const rows = tf.tidy(() => embedding(this.#matrix(this.layout.embedding, NO_ADAPTATION), Int32Array.from(ids)))
+    try {
+      return (await rows.data()) as Float32Array
+    } finally {
+      rows.dispose()
+    }
+  }
+
+  /** Numbers of all weights together. */
+  get parameters(): number {
+    return Object.values(this.#weights).reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** Bytes of all weights on the device. */
+  get bytes(): number {
+    return Object.values(this.#weights).reduce((sum, weight) => sum + (weight instanceof PackedMatrix ? weight.bytes : 4 * weight.size), 0)
   }
 
   /**
@@ -84,16 +119,11 @@ export class Decoder {
 
   /** `[n, hidden]` to `[n, vocabulary]` float32. */
   logits(hidden: tf.Tensor2D, adaptation: Adaptation = NO_ADAPTATION): tf.Tensor2D {
-    return linear({ x: hidden, weight: this.#use(this.layout.head, adaptation) as tf.Tensor2D })
+    return linear({ x: hidden, weight: this.#matrix(this.layout.head, adaptation) })
   }
 
-  /** `sum(labelWeights * nats)` over the batch's labels, a float32 scalar; of a label head the mean nats of the rows' true labels. */
+  /** `sum(labelWeights * nats)` over the batch's labels, a float32 scalar. */
   loss(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Scalar {
-    const { labelScores } = adaptation
-    if (labelScores && batch.classes) {
-      const { rows, labels } = batch.classes
-      return tf.tidy(() => headLoss(labelScores(this.hiddenStates({ ...batch, labelRows: rows }, adaptation)), labels))
-    }
     return tf.tidy(() => labelLoss({ ...this.#labels(batch, adaptation), weights: batch.labelWeights }))
   }
 
@@ -105,7 +135,7 @@ export class Decoder {
   /** Token embeddings with the virtual tokens in front: `[batch * (virtual + time), hidden]`. Learned positions are added in `run`. */
   embed(ids: Int32Array, batch: number, adaptation: Adaptation): tf.Tensor2D {
     const { hiddenSize } = this.config
-    const x = embedding(this.#use(this.layout.embedding, adaptation) as tf.Tensor2D, ids)
+    const x = embedding(this.#matrix(this.layout.embedding, adaptation), ids)
     const { virtualTokens } = adaptation
     if (!virtualTokens) return x
     const inEveryRow = tf.mul(tf.reshape(virtualTokens, [1, -1, hiddenSize]), tf.ones([batch, 1, 1]))
@@ -139,32 +169,36 @@ export class Decoder {
   }
 
   dispose(): void {
-    tf.dispose(this.weights)
+    for (const weight of Object.values(this.#weights)) weight.dispose()
     this.#rotary?.dispose()
   }
 
-  #labels(batch: Batch, adaptation: Adaptation): { hidden: tf.Tensor2D; table: tf.Tensor2D; targets: Int32Array } {
+  #labels(batch: Batch, adaptation: Adaptation): { hidden: tf.Tensor2D; table: FrozenMatrix; targets: Int32Array } {
     const hidden = this.hiddenStates(batch, adaptation)
-    return { hidden, table: this.#use(this.layout.head, adaptation) as tf.Tensor2D, targets: batch.labelIds }
+    return { hidden, table: this.#matrix(this.layout.head, adaptation), targets: batch.labelIds }
   }
 
-  #use(name: string, adaptation: Adaptation): tf.Tensor {
-    return adaptation.weight?.(name) ?? this.weight(name)
+  #vector(name: string, adaptation: Adaptation): tf.Tensor1D {
+    return (adaptation.weight?.(name) ?? this.frozen(name)) as tf.Tensor1D
+  }
+
+  #matrix(name: string, adaptation: Adaptation): FrozenMatrix {
+    return (adaptation.weight?.(name) ?? this.frozen(name)) as FrozenMatrix
   }
 
   #norm(x: tf.Tensor2D, path: string, adaptation: Adaptation): tf.Tensor2D {
-    const weight = this.#use(`${path}.weight`, adaptation) as tf.Tensor1D
+    const weight = this.#vector(`${path}.weight`, adaptation)
     if (this.config.norm === 'rmsNorm') return rmsNorm(x, weight, this.config.normEpsilon)
-    return layerNorm(x, weight, this.#use(`${path}.bias`, adaptation) as tf.Tensor1D, this.config.normEpsilon)
+    return layerNorm(x, weight, this.#vector(`${path}.bias`, adaptation), this.config.normEpsilon)
   }
 
   #project(x: tf.Tensor2D, { path, layout, bias }: Projection, adaptation: Adaptation, residual?: tf.Tensor2D): tf.Tensor2D {
     const input = adaptation.linearInput?.(path, x) ?? x
     const inputs = {
       x: input,
-      weight: this.#use(`${path}.weight`, adaptation) as tf.Tensor2D,
+      weight: this.#matrix(`${path}.weight`, adaptation),
       layout,
-      bias: bias ? (this.#use(`${path}.bias`, adaptation) as tf.Tensor1D) : undefined
+      bias: bias ? this.#vector(`${path}.bias`, adaptation) : undefined
     }
     if (!adaptation.linear) return linear({ ...inputs, residual })
     const y = adaptation.linear(path, input, linear(inputs), linear)
@@ -187,7 +221,7 @@ export class Decoder {
     const { hiddenSize, maximumPositions } = this.config
     // Padding may reach beyond the last position; what it holds is never read.
     const learned = embedding(
-      this.#use(name, adaptation) as tf.Tensor2D,
+      this.#matrix(name, adaptation),
       positions.map((position) => Math.min(position, maximumPositions - 1))
     )
     return tf.reshape(tf.add(tf.reshape(x, [batch, time, hiddenSize]), tf.reshape(learned, [-1, time, hiddenSize])), [

@@ -28,6 +28,8 @@ export interface Adaptation {
   linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D, product: LinearProduct): tf.Tensor2D
   /** A trained copy in place of the frozen tensor of that Hugging Face name. */
   weight?(name: string): tf.Tensor | undefined
+  /** Scores of the labels (logits, `[rows, labels]`) from the hidden states where the answer begins, `[rows, hidden]`, in place of the words' probabilities. */
+  labelScores?(hidden: tf.Tensor2D): tf.Tensor2D
 }
 
 export type OptionValue = number | string | boolean
@@ -102,6 +104,10 @@ export interface Method {
   /** True where the base's own weights change, so that tuning can make the model forget. */
   changesBase: boolean
   options: Record<string, Option>
+  /** True where it only reads the hidden states where the answer begins: while nothing else is trained, they are computed once and kept. */
+  readsFeatures?: boolean
+  /** Passes over the training examples after which a budget of seconds ends early; no limit where absent. */
+  maximumPasses?(options: OptionValues): number
   /** Positions that the method takes in front of every text; none where absent. */
   positions?(options: OptionValues): number
   /** From our own sweep on the validation splits; `source` says which and with what result. */

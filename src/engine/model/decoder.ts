@@ -5,6 +5,7 @@ import { attention } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
+import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
 import { linear } from '../kernels/linear'
@@ -122,8 +123,13 @@ export class Decoder {
     return linear({ x: hidden, weight: this.#matrix(this.layout.head, adaptation) })
   }
 
-  /** `sum(labelWeights * nats)` over the batch's labels, a float32 scalar. */
+  /** `sum(labelWeights * nats)` over the batch's labels, a float32 scalar; of a label head the mean nats of the rows' true labels. */
   loss(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Scalar {
+    const { labelScores } = adaptation
+    if (labelScores && batch.classes) {
+      const { rows, labels } = batch.classes
+      return tf.tidy(() => headLoss(labelScores(this.hiddenStates({ ...batch, labelRows: rows }, adaptation)), labels))
+    }
     return tf.tidy(() => labelLoss({ ...this.#labels(batch, adaptation), weights: batch.labelWeights }))
   }
 

@@ -3,10 +3,11 @@ import * as tf from '@tensorflow/tfjs'
 import type { MemoryMeter } from '../device/memory'
 import { assertDeviceHealthy } from '../device/start'
 import { UserError } from '../errors'
-import { createOptimiser, type Optimiser, type TrainedTensor, type UpdateInputs } from '../kernels/optimiser'
-import { adaptationOf } from '../methods/combine'
 import type { Split } from '../evaluation/evaluate'
 import { featuresOf, readFeatures, type Features } from '../evaluation/features'
+import { headLoss } from '../kernels/headLoss'
+import { createOptimiser, type Optimiser, type TrainedTensor, type UpdateInputs } from '../kernels/optimiser'
+import { adaptationOf } from '../methods/combine'
 import type { Adaptation, MethodContext, NamedTensors, SavedPrompt } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Batch } from '../model/batch'
@@ -187,7 +188,7 @@ export class Trainer {
       this.#stepsDone++
       this.#partSteps = this.#partSteps.map((steps, part) => steps + (isActive[part] ? 1 : 0))
       const tokens = features ? 0 : batch.lengths.reduce((sum, length) => sum + length, 0)
-      const paddedTokens = batch.size * (batch.time + virtualTokens)
+      const paddedTokens = features ? batch.size : batch.size * (batch.time + virtualTokens)
       const shape = features ? `head ${batch.size}` : `${batch.size}x${batch.time}`
       const milliseconds = this.#accounts.addStep(shape, paddedTokens, tokens, performance.now() - started)
       if (memory) this.#accounts.notePeak(memory.peak - bytesBefore + this.#bytes)

@@ -5,6 +5,7 @@ import { assertDeviceHealthy } from '../device/start'
 import { UserError } from '../errors'
 import type { Split } from '../evaluation/evaluate'
 import { featuresOf, readFeatures, type Features } from '../evaluation/features'
+import { valueAndGradients } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
 import { createOptimiser, type Optimiser, type TrainedTensor, type UpdateInputs } from '../kernels/optimiser'
 import { adaptationOf } from '../methods/combine'
@@ -263,19 +264,19 @@ export class Trainer {
     const { parameters } = this.#optimiser
     const active = parameters.filter((_, at) => isActive[this.#trained[at]!.part])
     let virtualTokens = 0
-    const { value: loss, grads } = tf.valueAndGrads(() => {
+    const { value: loss, gradients: found } = valueAndGradients(() => {
       const adaptation = this.adaptation()
       virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
       const { classes } = batch
       return features && classes && adaptation.labelScores
         ? headLoss(adaptation.labelScores(featuresOf(features, classes.examples)), classes.labels)
         : decoder.loss(batch, adaptation)
-    })([...active])
-    const gradients = parameters.map((parameter) => grads[active.indexOf(parameter)])
+    }, active)
+    const gradients = parameters.map((parameter) => found[active.indexOf(parameter)])
     const rates = recipe.parts.map(({ weightDecay }, part) =>
       isActive[part] ? { learningRate: learningRates[part]!, weightDecay, step: this.#partSteps[part]! + 1 } : undefined
     )
-    const update: UpdateInputs = { loss: loss as tf.Scalar, gradients, rates }
+    const update: UpdateInputs = { loss, gradients, rates }
     return { update, measured: this.#optimiser.update(update), virtualTokens }
   }
 }

@@ -58,7 +58,7 @@ type Tensors = Record<'x' | 'weight' | 'bias' | 'statistics', tf.Tensor>
 
 const operation = fused<{ epsilon: number }>({
   name: 'FusedLayerNorm',
-  saved: ['x', 'weight', 'statistics'],
+  saved: { x: ['x', 'weight'], weight: ['x'], statistics: ['x', 'weight'] },
   shape: ({ x }) => (x as tf.Tensor).shape,
   scratch: ({ x }) => ({ statistics: [(x as tf.Tensor).shape[0] as number, 2] }),
   forward: (run, output, inputs, { epsilon }) => {

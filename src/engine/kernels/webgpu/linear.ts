@@ -84,7 +84,7 @@ export function gradientOfBias(run: Runner, dy: tf.TensorInfo): tf.Tensor {
 
 const operation = fused<LinearAttributes>({
   name: 'FusedLinear',
-  saved: ['x', 'weight'],
+  saved: { x: ['weight'], weight: ['x'] },
   shape: ({ x }, { layout, read }) => [(x as tf.Tensor).shape[0] as number, widths(read, layout)[1]],
   forward: (run, output, { x, weight, bias, residual }, { layout, read }) =>
     multiplyByWeight(run, output, x as tf.Tensor, { tensor: weight as tf.Tensor, ...read }, layout, { bias, residual }),

@@ -55,7 +55,7 @@ type Tensors = Record<'x' | 'weight' | 'inverse', tf.Tensor>
 
 const operation = fused<{ epsilon: number }>({
   name: 'FusedRmsNorm',
-  saved: ['x', 'weight', 'inverse'],
+  saved: { x: ['x', 'weight'], weight: ['x'], inverse: ['x', 'weight'] },
   shape: ({ x }) => (x as tf.Tensor).shape,
   scratch: ({ x }) => ({ inverse: [(x as tf.Tensor).shape[0] as number] }),
   forward: (run, output, inputs, { epsilon }) => {

@@ -1,0 +1,141 @@
+// Gradients of a loss on TensorFlow.js's tape, walked so that every tensor is freed as soon as nothing behind it needs it.
+import * as tf from '@tensorflow/tfjs'
+
+interface TapeNode {
+  kernelName: string
+  inputs: tf.NamedTensorMap
+  outputs: tf.Tensor[]
+  saved?: tf.Tensor[]
+  gradient?: (dys: (tf.Tensor | null)[]) => Record<string, () => tf.Tensor>
+}
+
+/** What we use of the pinned engine beyond its typed interface. `tf.valueAndGrads` does the same and frees nothing before its end. */
+interface TapeEngine {
+  state: { activeTape: TapeNode[] | null; gradientDepth: number }
+  startTape(): void
+  endTape(): void
+}
+
+/** What one walk is about: the tensors that depend on what is differentiated, as far as the tape was read. */
+interface Walk {
+  dependent: Set<number>
+  read: number
+}
+
+let current: Walk | undefined
+
+const tapeEngine = (): TapeEngine => tf.engine() as unknown as TapeEngine
+
+/**
+ * Whether a tensor depends on what is differentiated now: an operation need keep nothing for the gradient of one that does not. True for every tensor
+ * where `valueAndGradients` does not run.
+ */
+export function isDifferentiated(tensor: tf.Tensor): boolean {
+  if (!current) return true
+  readTape(current)
+  return current.dependent.has(tensor.id)
+}
+
+function readTape(walk: Walk): void {
+  const tape = tapeEngine().state.activeTape ?? []
+  for (; walk.read < tape.length; walk.read++) {
+    const { inputs, outputs } = tape[walk.read] as TapeNode
+    if (Object.values(inputs).some((input) => walk.dependent.has(input.id))) outputs.forEach((output) => walk.dependent.add(output.id))
+  }
+}
+
+/**
+ * The value of `loss`, a scalar, and its gradient for each of `xs`, all owned by the caller. What an operation keeps for its gradient is freed when that
+ * is taken, and a gradient when it was passed on, where `tf.valueAndGrads` frees everything at the end. Not to be nested.
+ * @throws Error where the loss does not depend on one of `xs`
+ */
+export function valueAndGradients(loss: () => tf.Scalar, xs: readonly tf.Tensor[]): { value: tf.Scalar; gradients: tf.Tensor[] } {
+  const engine = tapeEngine()
+  if (engine.state.gradientDepth > 0) throw new Error('Gradients of gradients are not taken.')
+  const walk: Walk = { dependent: new Set(xs.map(({ id }) => id)), read: 0 }
+  const { value, tape } = recorded(loss, walk)
+  const gradients = new Map<number, tf.Tensor>([[value.id, tf.ones([])]])
+  walkBack(usedBy(value, tape, walk.dependent), walk.dependent, gradients)
+  const found = xs.map((x) => gradients.get(x.id))
+  const missing = found.indexOf(undefined)
+  if (missing >= 0) {
+    tf.dispose([value, ...found.filter((gradient) => gradient !== undefined)])
+    throw new Error(`The loss does not depend on trained tensor ${missing}.`)
+  }
+  return { value, gradients: found as tf.Tensor[] }
+}
+
+/** Runs `work` with the tape on, and reads all of it. */
+function recorded<Value extends tf.Tensor>(work: () => Value, walk: Walk): { value: Value; tape: TapeNode[] } {
+  const engine = tapeEngine()
+  current = walk
+  engine.startTape()
+  try {
+    const value = tf.tidy(work)
+    readTape(walk)
+    return { value, tape: engine.state.activeTape ?? [] }
+  } catch (error) {
+    engine.state.activeTape?.forEach(freeSaved)
+    throw error
+  } finally {
+    engine.endTape()
+    engine.state.activeTape = null
+    current = undefined
+  }
+}
+
+/** The nodes through which `value` depends on what is differentiated, last first; what the others keep is freed. */
+function usedBy(value: tf.Tensor, tape: readonly TapeNode[], dependent: ReadonlySet<number>): TapeNode[] {
+  const wanted = new Set([value.id])
+  const used: TapeNode[] = []
+  for (const node of [...tape].reverse()) {
+    const leads = node.outputs.some(({ id }) => wanted.has(id)) && Object.values(node.inputs).some(({ id }) => dependent.has(id))
+    if (leads) {
+      used.push(node)
+      Object.values(node.inputs).forEach(({ id }) => wanted.add(id))
+    } else freeSaved(node)
+  }
+  return used
+}
+
+/** Takes the gradient of each node in turn and adds it to its inputs'; `gradients`, by tensor id, ends with those of the tensors that no node made. */
+function walkBack(nodes: readonly TapeNode[], dependent: ReadonlySet<number>, gradients: Map<number, tf.Tensor>): void {
+  for (const node of nodes) {
+    const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null)
+    // A scope for the whole node: gradients that one dispatch computes together are made before the first is asked for.
+    const fresh = tf.tidy(() => {
+      if (!node.gradient) throw new Error(`${node.kernelName} has no gradient.`)
+      const thunks = node.gradient(dys)
+      const found = new Map<number, tf.Tensor>()
+      for (const [name, input] of Object.entries(node.inputs)) {
+        if (!dependent.has(input.id)) continue
+        const thunk = thunks[name]
+        if (!thunk) throw new Error(`${node.kernelName} has no gradient for ${name}.`)
+        const own = tf.tidy(thunk)
+        const other = found.get(input.id)
+        // A tensor that is handed on as it is would be freed with its owner.
+        const shared = dys.includes(own) || [...found.values()].includes(own)
+        found.set(input.id, other ? tf.add(other, own) : shared ? own.clone() : own)
+      }
+      for (const [id, own] of found) {
+        const before = gradients.get(id)
+        if (before) found.set(id, tf.add(before, own))
+      }
+      return Object.fromEntries(found)
+    })
+    for (const [key, gradient] of Object.entries(fresh)) {
+      const id = Number(key)
+      gradients.get(id)?.dispose()
+      gradients.set(id, gradient)
+    }
+    for (const { id } of node.outputs) {
+      gradients.get(id)?.dispose()
+      gradients.delete(id)
+    }
+    freeSaved(node)
+  }
+}
+
+function freeSaved({ saved }: TapeNode): void {
+  saved?.forEach((tensor) => tensor.dispose())
+}

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { DecoderConfig } from '../model/config'
 import type { RecipePart } from '../training/recipe'
-import type { Adaptation, NamedTensors } from './method'
+import type { Adaptation, NamedTensors, TrainingPass } from './method'
 import { getMethod, optionsOf } from './registry'
 
 /**
@@ -49,13 +49,18 @@ export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
 
 /**
  * Where the trained tensors of a recipe enter the forward pass. `parameters` are those of all its parts: no two parts train a tensor of the same
- * name. Runs inside the tape.
+ * name. `training` is given in a training step and nowhere else. Runs inside the tape.
  */
-export function adaptationOf(parts: readonly RecipePart[], parameters: NamedTensors, config: DecoderConfig): Adaptation {
+export function adaptationOf(
+  parts: readonly RecipePart[],
+  parameters: NamedTensors,
+  config: DecoderConfig,
+  training?: TrainingPass
+): Adaptation {
   return combineAdaptations(
     parts.map((part) => {
       const method = getMethod(part.method)
-      return method.adaptation(parameters, config, optionsOf(method, part.options))
+      return method.adaptation(parameters, config, optionsOf(method, part.options), training)
     })
   )
 }

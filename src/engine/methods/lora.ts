@@ -1,6 +1,7 @@
 // LoRA (Hu et al. 2021): beside each chosen linear layer a product of two thin matrices is trained, and added to what the layer gives.
 import type * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
+import { dropout } from './dropout'
 import type { Method, OptionValues } from './method'
 import { uniformTensor } from './starts'
 import { moduleNames, targetProjections } from './targets'
@@ -34,6 +35,15 @@ export const lora: Method = {
       default: 16,
       minimum: 0.001,
       maximum: 1024
+    },
+    dropout: {
+      kind: 'number',
+      label: 'Dropout',
+      help: 'Hides this share of what each correction reads, other numbers in each training step, so that it does not learn the examples by heart.',
+      default: 0,
+      minimum: 0,
+      maximum: 0.9,
+      step: 0.05
     },
     targets: {
       kind: 'choice',
@@ -89,14 +99,18 @@ export const lora: Method = {
     )
   },
 
-  adaptation(parameters, _config, options) {
-    const { rank, alpha, rankStabilised } = settings(options)
+  drawsAnew: (options) => settings(options).dropout > 0,
+
+  adaptation(parameters, _config, options, training) {
+    const { rank, alpha, rankStabilised, dropout: rate } = settings(options)
     const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank)
     return {
       linear(path, x, y, product) {
         const a = parameters[down(path)] as tf.Tensor2D | undefined
         const b = parameters[up(path)] as tf.Tensor2D | undefined
-        return a && b ? product({ x: product({ x, weight: a }).mul(scale), weight: b, residual: y }) : y
+        if (!a || !b) return y
+        const seen = training && rate > 0 ? dropout(x, rate, path, training) : x
+        return product({ x: product({ x: seen, weight: a }).mul(scale), weight: b, residual: y })
       }
     }
   },
@@ -120,5 +134,6 @@ const targetsOf = (layout: Parameters<typeof targetProjections>[0], options: Opt
   targetProjections(layout, options.targets as string, options.modules as string)
 
 function settings(options: OptionValues) {
-  return { rank: options.rank as number, alpha: options.alpha as number, rankStabilised: options.rankStabilised as boolean }
+  const { rank, alpha, dropout } = options as Record<'rank' | 'alpha' | 'dropout', number>
+  return { rank, alpha, dropout, rankStabilised: options.rankStabilised as boolean }
 }

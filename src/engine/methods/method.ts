@@ -32,6 +32,14 @@ export interface Adaptation {
   labelScores?(hidden: tf.Tensor2D): tf.Tensor2D
 }
 
+/** Given to the forward pass of a training step and to no other: what chance in it is drawn from. */
+export interface TrainingPass {
+  /** The same for the same step of the same recipe, so that a step that is computed again is the same step. */
+  seed: number
+  /** As `MethodContext.tensor`. */
+  tensor(values: Float32Array, shape: number[]): tf.Tensor
+}
+
 export type OptionValue = number | string | boolean
 export type OptionValues = Record<string, OptionValue>
 
@@ -108,14 +116,16 @@ export interface Method {
   readsFeatures?: boolean
   /** Passes over the training examples after which a budget of seconds ends early; no limit where absent. */
   maximumPasses?(options: OptionValues): number
+  /** True where these options draw numbers anew in each training step, which can then not be recorded and replayed. */
+  drawsAnew?(options: OptionValues): boolean
   /** Positions that the method takes in front of every text; none where absent. */
   positions?(options: OptionValues): number
   /** From our own sweep on the validation splits; `source` says which and with what result. */
   defaults: { learningRate: number; weightDecay: number; source: string }
   /** The trainable tensors at step 0, float32, owned by the caller. Throws a `UserError` where an option cannot be met. */
   initialParameters(context: MethodContext, options: OptionValues): Promise<NamedTensors>
-  /** Where those tensors enter the forward pass. Pure; runs inside the tape, so gradients flow into `parameters`. */
-  adaptation(parameters: NamedTensors, config: DecoderConfig, options: OptionValues): Adaptation
+  /** Where those tensors enter the forward pass, of a training step where `training` is given. Pure; runs inside the tape, so gradients flow into `parameters`. */
+  adaptation(parameters: NamedTensors, config: DecoderConfig, options: OptionValues, training?: TrainingPass): Adaptation
   /** Shapes of the trained tensors by name, known before anything starts. */
   trainedShapes(on: TrainedOn, options: OptionValues): Record<string, readonly number[]>
 }

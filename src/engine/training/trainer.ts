@@ -5,11 +5,11 @@ import { assertDeviceHealthy } from '../device/start'
 import { UserError } from '../errors'
 import type { Split } from '../evaluation/evaluate'
 import { featuresOf, readFeatures, type Features } from '../evaluation/features'
-import { valueAndGradients } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
+import { valueAndGradients } from '../kernels/gradients'
 import { createOptimiser, type Optimiser, type TrainedTensor, type UpdateInputs } from '../kernels/optimiser'
 import { adaptationOf } from '../methods/combine'
-import type { Adaptation, MethodContext, NamedTensors, SavedPrompt } from '../methods/method'
+import type { Adaptation, MethodContext, NamedTensors, SavedPrompt, TrainingPass } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Batch } from '../model/batch'
 import type { Decoder } from '../model/decoder'
@@ -157,11 +157,11 @@ export class Trainer {
     return Object.fromEntries(this.#trained.map(({ name, shape }) => [name, shape]))
   }
 
-  /** The tensors as they are now, for evaluation. Valid until the next step, `restore` or `dispose`. */
-  adaptation(): Adaptation {
+  /** The tensors as they are now, for evaluation, or for a training step where `training` is given. Valid until the next step, `restore` or `dispose`. */
+  adaptation(training?: TrainingPass): Adaptation {
     const { parameters: tensors } = this.#optimiser
     const parameters: NamedTensors = Object.fromEntries(this.#trained.map(({ name }, at) => [name, tensors[at]!]))
-    return adaptationOf(this.#options.recipe.parts, parameters, this.#options.decoder.config)
+    return adaptationOf(this.#options.recipe.parts, parameters, this.#options.decoder.config, training)
   }
 
   /**
@@ -248,6 +248,11 @@ export class Trainer {
     this.#optimiser.dispose()
   }
 
+  /** From the recipe's seed and the step alone, so that a run that goes on from a checkpoint draws the same. */
+  get #stepSeed(): number {
+    return (Math.imul(this.#options.recipe.seed, 0x9e3779b1) ^ this.#stepsDone) >>> 0
+  }
+
   /** Bytes of the trained tensors and their moments. */
   get #bytes(): number {
     return 3 * 4 * this.trainableParameters
@@ -265,7 +270,7 @@ export class Trainer {
     const active = parameters.filter((_, at) => isActive[this.#trained[at]!.part])
     let virtualTokens = 0
     const { value: loss, gradients: found } = valueAndGradients(() => {
-      const adaptation = this.adaptation()
+      const adaptation = this.adaptation({ seed: this.#stepSeed, tensor: (values, shape) => tf.tensor(values, shape, 'float32') })
       virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
       const { classes } = batch
       return features && classes && adaptation.labelScores

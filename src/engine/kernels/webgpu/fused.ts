@@ -71,9 +71,6 @@ export function fusedMany<Attributes extends object>(operation: FusedGroup<Attri
   }
 }
 
-<<<<<<< /tmp/fused_mine.ts
-function register<Attributes extends object>(operation: FusedGroup<Attributes>, kernelName: string, saved: string[]): void {
-=======
 /** What a call keeps for its gradients: nothing where nobody asks for one. */
 function savedOf<Attributes extends object>(
   { saved = [] }: Pick<FusedGroup<Attributes>, 'saved'>,
@@ -87,8 +84,7 @@ function savedOf<Attributes extends object>(
   return names.filter((name) => name in all && (readers?.[name]?.some((reader) => wanted.has(reader)) ?? true))
 }
 
-function register<Attributes extends object>(operation: FusedOperation<Attributes>, kernelName: string, saved: string[]): void {
->>>>>>> /tmp/fused_theirs.ts
+function register<Attributes extends object>(operation: FusedGroup<Attributes>, kernelName: string, saved: string[]): void {
   tf.registerKernel({
     kernelName,
     backendName: 'webgpu',

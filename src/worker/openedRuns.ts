@@ -1,5 +1,6 @@
 // Runs of the library that can answer: their best tensors, checked against the model that they claim to belong to.
 import { UserError } from '../engine/errors'
+import type { BaseShape } from '../engine/methods/method'
 import { getMethod } from '../engine/methods/registry'
 import { trainedShapes } from '../engine/methods/trained'
 import type { Recipe } from '../engine/training/recipe'
@@ -41,13 +42,12 @@ export async function openRun(runId: string, { useModel, useTask }: Loaders): Pr
   const model = await useModel(race.request.model)
   const { task } = (await useTask(race.request.task)).data
   const tensors = checkpoint?.tensors ?? {}
-  assertTensorsFit(model, task, recipe, tensors)
+  assertTensorsFit(model.decoder, task, recipe, tensors)
   return { task, recipe, tensors }
 }
 
 /** Throws a `UserError` where stored tensors are not those that the recipe trains on this model: an archive may say one thing and hold another. */
-function assertTensorsFit({ decoder }: LoadedModel, task: Task, recipe: Recipe, tensors: StoredTensors): void {
-  const { config, layout } = decoder
+export function assertTensorsFit({ config, layout }: BaseShape, task: Task, recipe: Recipe, tensors: StoredTensors): void {
   const shapes = trainedShapes(recipe.parts, { config, layout, labels: labelCount(task) })
   const describe = (byName: Record<string, readonly number[]>): string =>
     Object.entries(byName)

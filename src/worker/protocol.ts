@@ -5,6 +5,7 @@ import type { RaceSettings } from '../engine/training/recipe'
 import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
 import type { LabApi } from './labCalls'
+import type { TransferApi } from './transferCalls'
 
 export type { FileTaskOptions }
 
@@ -85,7 +86,7 @@ export interface Answer {
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi extends LabApi {
+export interface EngineApi extends LabApi, TransferApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>

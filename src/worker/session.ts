@@ -7,7 +7,7 @@ import type { Adaptation } from '../engine/methods/method'
 import { trainableParameters } from '../engine/methods/trained'
 import { tunedAdaptation } from '../engine/methods/tuned'
 import { Race } from '../engine/training/race'
-import type { Recipe } from '../engine/training/recipe'
+import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
 import { createRaceData } from '../tasks/raceData'
@@ -35,6 +35,8 @@ import type {
   TaskSource
 } from './protocol'
 import { RaceKeeper } from './raceKeeper'
+import { exportRun, importAdapter, tuneFurther } from './transfer'
+import type { AdapterImport, ExportKind } from './transferCalls'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
 
 const BASE = 'base'
@@ -125,6 +127,18 @@ export class EngineSession implements EngineApi {
 
   cancelTry(): Promise<void> {
     return this.#lab.cancelTry()
+  }
+
+  exportRun(runId: string, kind: ExportKind): Promise<Blob> {
+    return exportRun(runId, kind, this.#siteRoot)
+  }
+
+  importAdapter(adapter: AdapterImport): Promise<RaceRequest> {
+    return importAdapter(adapter, this.#requireDevice(), this.#loaders)
+  }
+
+  tuneFurther(runId: string, settings: RaceSettings): Promise<RaceRequest> {
+    return tuneFurther(runId, settings, this.#requireDevice())
   }
 
   async #runRace(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {

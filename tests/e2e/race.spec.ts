@@ -24,6 +24,7 @@ async function exportRun(page: Page, name: string): Promise<{ path: string; loss
     .getByRole('button', { name: `Export ${name}`, exact: true })
     .first()
     .click()
+  await page.getByRole('button', { name: 'Save Tuneground archive (.zip)' }).click()
   const path = await (await download).path()
   const files = unzipSync(new Uint8Array(await readFile(path)))
   const best = Object.keys(files).find((file) => file.endsWith('best.safetensors'))
@@ -142,7 +143,7 @@ test('a run is exported, deleted, imported again and still answers the same', as
   await expect(page.getByText('No runs yet.')).toBeVisible()
 
   await page
-    .getByLabel('Zip files of exported runs')
+    .getByLabel('Exported runs, or the files of an adapter')
     .setInputFiles({ name: 'run.zip', mimeType: 'application/zip', buffer: await readFile(path) })
   await expect(page.getByRole('button', { name: /^Rename All weights/ })).toBeVisible()
   await page.reload()

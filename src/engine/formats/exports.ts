@@ -18,6 +18,7 @@ export interface ExportSubject {
   base: BaseFolder
   /** As `from_pretrained` finds it. */
   baseName: string
+  baseRevision?: string
 }
 
 export interface ExportRow {
@@ -47,16 +48,17 @@ const rows: ExportRow[] = [
       const swapped = order.includes('ia3') && order.indexOf('ia3') < order.indexOf('lora')
       return swapped ? 'PEFT would apply LoRA and (IA)³ in another order: take the merged model.' : undefined
     },
-    async files({ parts, tensors, base, baseName }) {
+    async files({ parts, tensors, base, baseName, baseRevision }) {
       const { config, layout } = base
+      const named = { config, layout, name: baseName, revision: baseRevision }
       const adapters = parts.filter(isAdapter)
       const weights = parts.filter(({ method }) => getMethod(method).changesBase)
-      if (adapters.length === 1 && weights.length === 0)
-        return peftFiles(exportPeft(adapters[0]!, tensors, { config, layout, name: baseName }))
-      const name = weights.length > 0 ? MODEL : baseName
+      if (adapters.length === 1 && weights.length === 0) return peftFiles(exportPeft(adapters[0]!, tensors, named))
       return [
         ...(weights.length > 0 ? within(MODEL, await changedModel(base, weightChanges(weights, tensors, base))) : []),
-        ...adapters.flatMap((part) => within(part.method, peftFiles(exportPeft(part, tensors, { config, layout, name }))))
+        ...adapters.flatMap((part) =>
+          within(part.method, peftFiles(exportPeft(part, tensors, weights.length > 0 ? { config, layout, name: MODEL } : named)))
+        )
       ]
     },
     load({ parts, baseName }) {

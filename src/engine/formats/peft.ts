@@ -23,6 +23,7 @@ export interface PeftFiles {
 /** A base as adapters name it: its Hugging Face id or folder, null where it has none. */
 export interface NamedBase extends BaseShape {
   name: string | null
+  revision?: string
 }
 
 interface Written {
@@ -133,7 +134,7 @@ export function exportPeft(
   if (!write) throw new UserError(`${method.title} makes no adapter that PEFT could read.`, 'Save the model itself instead.')
   const { type, config, tensors: named } = write(tensors, base, optionsOf(method, options))
   return {
-    'adapter_config.json': writePeftConfig(type, { ...config, base_model_name_or_path: base.name }),
+    'adapter_config.json': writePeftConfig(type, { ...config, base_model_name_or_path: base.name, revision: base.revision ?? null }),
     'adapter_model.safetensors': writeSafetensors(named, { format: 'pt' })
   }
 }

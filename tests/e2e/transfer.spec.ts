@@ -1,0 +1,63 @@
+// What was tuned leaves the page as folders for PEFT and Transformers, and an adapter comes in again with the same answers.
+import { readFile } from 'node:fs/promises'
+import { expect, test, type Page } from '@playwright/test'
+import { strFromU8, unzipSync } from 'fflate'
+import { readSafetensors } from '../../src/engine/formats/safetensors'
+import { routeTinyModel } from './tinyModel'
+import { openPlayground } from './watch'
+
+test.use({ serviceWorkers: 'block' })
+
+test.beforeEach(async ({ context }) => routeTinyModel(context))
+
+const finished = (page: Page) => expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
+
+async function save(page: Page, run: string, form: string): Promise<{ zip: Buffer; files: Record<string, Uint8Array> }> {
+  await page.goto('./#/library')
+  await page
+    .getByRole('button', { name: `Export ${run}`, exact: true })
+    .first()
+    .click()
+  const download = page.waitForEvent('download')
+  await page.getByRole('button', { name: `Save ${form} (.zip)` }).click()
+  const zip = await readFile(await (await download).path())
+  return { zip, files: unzipSync(new Uint8Array(zip)) }
+}
+
+async function ask(page: Page, run: string): Promise<string[]> {
+  await page.getByRole('tab', { name: 'Try it' }).click()
+  await page.getByLabel('A text of yours').fill('What a lovely hotel.')
+  await page.getByRole('button', { name: 'Ask' }).click()
+  const answer = page.getByRole('article').filter({ has: page.getByRole('heading', { name: run }) })
+  await expect(answer.getByRole('listitem')).toHaveCount(2)
+  return answer.locator('.value').allInnerTexts()
+}
+
+test('an adapter goes out, comes in, answers the same, and is tuned further', async ({ page }) => {
+  await openPlayground(page, 'steps=4&evaluateEvery=2')
+  await page.getByRole('button', { name: 'Start the race' }).click()
+  await finished(page)
+  const before = await ask(page, 'Soft prompt')
+
+  const whole = await save(page, 'All weights', 'Hugging Face folder')
+  expect(Object.keys(whole.files)).toEqual(expect.arrayContaining(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json']))
+  const tensors = [...readSafetensors(whole.files['model.safetensors']!).tensors.values()]
+  expect(tensors.map(({ dtype }) => dtype)).toEqual(tensors.map(() => 'F32'))
+  expect(strFromU8(whole.files['README.md']!)).toMatch(/\| Accuracy \| 0\.\d+ \| 0\.\d+ \| 0\.\d+ \|/)
+
+  const { zip, files } = await save(page, 'Soft prompt', 'PEFT adapter')
+  expect(Object.keys(files).sort()).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors'])
+  await page
+    .getByLabel('Exported runs, or the files of an adapter')
+    .setInputFiles({ name: 'mine.zip', mimeType: 'application/zip', buffer: zip })
+  const dialog = page.getByRole('dialog', { name: 'Import an adapter' })
+  await expect(dialog.getByLabel('Name')).toHaveValue('mine')
+  await dialog.getByRole('button', { name: 'Test it' }).click()
+  await finished(page)
+  expect(await ask(page, 'mine')).toEqual(before)
+
+  await page.goto('./#/library')
+  await page.getByRole('button', { name: 'Tune mine further', exact: true }).click()
+  await finished(page)
+  await expect(page.getByRole('heading', { name: 'mine, further' }).first()).toBeVisible()
+})

@@ -6,7 +6,8 @@ const DIRECTIVES = {
   'script-src': "'self' 'wasm-unsafe-eval'",
   'worker-src': "'self'",
   'style-src': "'self'",
-  'connect-src': "'self'",
+  // Models are downloaded from the hub that someone names, and hubs send on to hosts of theirs; nothing is asked of them before someone asks.
+  'connect-src': "'self' https: http://localhost:* http://127.0.0.1:*",
   'img-src': "'self' data: blob:",
   'font-src': "'self'",
   'manifest-src': "'self'",

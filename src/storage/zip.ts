@@ -47,6 +47,8 @@ export interface ZippedFile {
   bytes: number
   /** @throws UserError where it is longer than `maximumBytes`, damaged, or packed to hurt */
   read(maximumBytes: number): Promise<Uint8Array<ArrayBuffer>>
+  /** Its bytes piece by piece, checked at the end; throws as `read`. */
+  stream(maximumBytes: number): AsyncGenerator<Uint8Array>
 }
 
 const broken = (detail: string) =>
@@ -76,7 +78,8 @@ export async function readZip(archive: Blob): Promise<Map<string, ZippedFile>> {
     if (files.has(name)) throw broken(`it holds “${name.slice(0, 80)}” twice`)
     if (field(8) & 1) throw broken('it is encrypted')
     const entry = { name, method: field(10), crc: longField(16), packed: longField(20), bytes: longField(24), header: longField(42) }
-    files.set(name, { name, bytes: entry.bytes, read: (maximumBytes) => readEntry(archive, begin, entry, maximumBytes) })
+    const stream = (maximumBytes: number) => streamEntry(archive, begin, entry, maximumBytes)
+    files.set(name, { name, bytes: entry.bytes, stream, read: (maximumBytes) => gather(entry.bytes, stream(maximumBytes)) })
     at = next
   }
   return files
@@ -105,7 +108,19 @@ async function findDirectory(archive: Blob): Promise<{ begin: number; size: numb
   throw broken('its end is missing')
 }
 
-async function readEntry(archive: Blob, dataLimit: number, entry: Entry, maximumBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+async function gather(bytes: number, pieces: AsyncGenerator<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+  // Made with the first piece, once the declared length has passed its checks.
+  let whole: Uint8Array<ArrayBuffer> | undefined
+  let length = 0
+  for await (const piece of pieces) {
+    whole ??= new Uint8Array(bytes)
+    whole.set(piece, length)
+    length += piece.length
+  }
+  return whole ?? new Uint8Array(0)
+}
+
+async function* streamEntry(archive: Blob, dataLimit: number, entry: Entry, maximumBytes: number): AsyncGenerator<Uint8Array> {
   const { name, method, packed, bytes } = entry
   if (bytes > maximumBytes) throw broken(`“${name}” has ${bytes} bytes, and ${maximumBytes} are allowed`)
   if (bytes > ratioIsCheckedFrom && bytes > packed * maximumRatio) throw broken(`“${name}” would grow ${Math.round(bytes / packed)} times`)
@@ -115,34 +130,37 @@ async function readEntry(archive: Blob, dataLimit: number, entry: Entry, maximum
   if (local.getUint32(0, true) !== 0x04034b50 || begin + packed > dataLimit) throw broken(`“${name}” lies outside the file`)
   if (method !== 0 && method !== 8) throw broken(`“${name}” is packed by a method other than deflate`)
   if (method === 0 && packed !== bytes) throw broken(`“${name}” has another length than the directory says`)
-  const whole = new Uint8Array(bytes)
   const checksum = new Checksum()
   let length = 0
-  const take = (piece: Uint8Array) => {
-    if (length + piece.length > bytes) throw broken(`“${name}” is longer than the directory says`)
-    whole.set(piece, length)
+  for await (const piece of unpack(name, archive.slice(begin, begin + packed), method === 8)) {
     length += piece.length
+    if (length > bytes) throw broken(`“${name}” is longer than the directory says`)
     checksum.add(piece)
+    yield piece
   }
-  await unpack(name, archive.slice(begin, begin + packed), method === 8, take)
   if (length !== bytes) throw broken(`“${name}” is shorter than the directory says`)
   if (checksum.value() !== entry.crc) throw broken(`“${name}” does not have its checksum`)
-  return whole
 }
 
-async function unpack(name: string, packed: Blob, deflated: boolean, take: (piece: Uint8Array) => void): Promise<void> {
+async function* unpack(name: string, packed: Blob, deflated: boolean): AsyncGenerator<Uint8Array> {
   if (!deflated) {
-    for await (const piece of piecesOf(packed)) take(piece)
+    yield* piecesOf(packed)
     return
   }
-  const inflate = new Inflate(take)
-  try {
-    // Small pieces, as each may grow a thousandfold before its length is seen.
-    for await (const piece of piecesOf(packed, 64_000)) inflate.push(piece)
-    inflate.push(new Uint8Array(0), true)
-  } catch (error) {
-    throw error instanceof UserError ? error : broken(`“${name}” is damaged`)
+  let unpacked: Uint8Array[] = []
+  const inflate = new Inflate((piece) => unpacked.push(piece))
+  const push = (piece: Uint8Array, isLast = false): Uint8Array[] => {
+    unpacked = []
+    try {
+      inflate.push(piece, isLast)
+    } catch {
+      throw broken(`“${name}” is damaged`)
+    }
+    return unpacked
   }
+  // Small pieces, as each may grow a thousandfold before its length is seen.
+  for await (const piece of piecesOf(packed, 64_000)) yield* push(piece)
+  yield* push(new Uint8Array(0), true)
 }
 
 /** CRC-32 as zip archives have it; fflate computes it only on the way into an archive, so that way is taken. */

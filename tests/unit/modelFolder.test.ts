@@ -26,7 +26,9 @@ describe('a folder that can be opened', () => {
     const one = await open(tinyFolder)
     const three = await open(folder)
     expect(three.parameters).toBe(one.parameters)
-    for (const name of one.weights.tensors.keys()) expect(await three.weights.read(name)).toEqual(await one.weights.read(name))
+    for (const name of one.weights.tensors.keys()) {
+      expect(Buffer.compare(await three.weights.read(name), await one.weights.read(name))).toBe(0)
+    }
   })
 
   test('may hold bfloat16', async () => {

@@ -6,23 +6,10 @@ import { createDecoder } from '../src/engine/model/createDecoder'
 import type { Decoder } from '../src/engine/model/decoder'
 import type { Batch } from '../src/engine/model/batch'
 import { Random } from '../src/engine/random'
+import type { LlamaShape, StepSpec } from './types'
 
-export interface LlamaShape {
-  vocabulary: number
-  hidden: number
-  layers: number
-  heads: number
-  intermediate: number
-}
-
-export interface StepCase {
+export interface StepCase extends StepSpec {
   name: string
-  shape: LlamaShape
-  batch: number
-  time: number
-  method: 'allWeights' | 'softPrompt'
-  /** Loss at every token, or at each row's last alone. */
-  labels: 'all' | 'last'
 }
 
 const TOY: LlamaShape = { vocabulary: 4096, hidden: 128, layers: 4, heads: 4, intermediate: 352 }
@@ -75,7 +62,7 @@ export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }:
 }
 
 /** Rows of a random length between half of `time` and all of it. */
-export function makeBatch({ shape, batch: size, time, labels }: StepCase): Batch {
+export function makeBatch({ shape, batch: size, time, labels }: StepSpec): Batch {
   const random = new Random(2)
   const lengths = Int32Array.from({ length: size }, () => Math.floor(time * (0.5 + random.uniform() / 2)))
   const inputIds = Int32Array.from({ length: size * time }, () => Math.floor(random.uniform() * shape.vocabulary))
@@ -95,7 +82,7 @@ export function makeBatch({ shape, batch: size, time, labels }: StepCase): Batch
   }
 }
 
-export async function makeTrainer(step: StepCase, decoder: Decoder): Promise<Trainer> {
+export async function makeTrainer(step: StepSpec, decoder: Decoder): Promise<Trainer> {
   const recipe = defaultRecipe(step.method, 3, step.method === 'softPrompt' ? { virtualTokens: 8, start: 'random' } : {})
   const budget = { kind: 'steps', steps: 1000 } as const
   return Trainer.create({ decoder, recipe, budget, encode: () => [2, 3, 4], labelWords: ['yes', 'no'] })

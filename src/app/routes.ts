@@ -9,6 +9,7 @@ export interface Route {
 
 export const routes: readonly Route[] = [
   { path: 'playground', title: 'Playground', load: () => import('./playground/Playground.svelte') },
+  { path: 'lab', title: 'Prompt lab', load: () => import('./lab/Lab.svelte') },
   { path: 'library', title: 'Library', load: () => import('./library/Library.svelte') },
   { path: 'learn', title: 'Learn', load: () => import('./learn/Learn.svelte') }
 ]

@@ -3,6 +3,7 @@ import type { Method } from '../engine/methods/method'
 import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
 import { siteModels, siteTasks } from './catalogue'
 import { readLink, writeLink } from './link'
+import { askedWith, labPromptOf, taskKey, type LabPrompt } from './promptTry'
 import {
   BASELINE,
   defaultMethodSetup,
@@ -24,6 +25,7 @@ export class Setup {
   methodSetups = $state<Record<string, MethodSetup>>({})
   /** A data set of the visitor's own, in place of one of the site's. */
   file = $state.raw<FileTask | undefined>(undefined)
+  #labPrompt = $state.raw<LabPrompt | undefined>(undefined)
   /** What of the link could not be used. */
   linkNotes = $state.raw<string[]>([])
   readonly #table: MethodTable
@@ -51,9 +53,11 @@ export class Setup {
   /** Takes over the settings of a race that is shown again, as far as the rail knows them. */
   adopt(request: RaceRequest): void {
     const { values, methodSetups, file } = setupOf(request, $state.snapshot(this.values))
+    const { [BASELINE]: _, ...tuned } = methodSetups
     this.values = values
     this.file = file
-    Object.assign(this.methodSetups, methodSetups)
+    this.#labPrompt = labPromptOf(request)
+    Object.assign(this.methodSetups, tuned)
   }
 
   get link(): string {
@@ -74,6 +78,21 @@ export class Setup {
   }
 
   get task(): TaskSource {
+    const { ownTask, labPrompt } = this
+    return labPrompt?.role === 'task' ? askedWith(ownTask, labPrompt.template, labPrompt.labelWords) : ownTask
+  }
+
+  /** The prompt of the lab that is in use for this task. */
+  get labPrompt(): LabPrompt | undefined {
+    return this.#labPrompt?.task === taskKey(this.ownTask) ? this.#labPrompt : undefined
+  }
+
+  set labPrompt(prompt: LabPrompt | undefined) {
+    this.#labPrompt = prompt
+  }
+
+  /** The task with its own template, whatever the lab says. */
+  get ownTask(): TaskSource {
     const { file } = this
     if (file) return numberProblem('seed', this.values.seed) ? file : { ...file, options: { ...file.options, seed: this.values.seed } }
     return { kind: 'site', path: siteTasks.find((row) => row.id === this.values.task)?.path ?? this.values.task }
@@ -102,17 +121,25 @@ export class Setup {
   }
 
   runs(): RunRequest[] {
-    return runRequests($state.snapshot(this.values), $state.snapshot(this.methodSetups), this.#table, newId)
+    return runRequests($state.snapshot(this.values), this.#options(), this.#table, newId)
   }
 
   /** Every method as a run of its own, to count what it would train. */
   runsToCount(): RunRequest[] {
     const values = { ...$state.snapshot(this.values), methods: this.methods.map((method) => method.id) }
-    return runRequests(values, $state.snapshot(this.methodSetups), this.#table, newId)
+    return runRequests(values, this.#options(), this.#table, newId)
+  }
+
+  /** What each method is given; the hand-written prompt only what the lab gave it for this task. */
+  #options(): Record<string, MethodSetup> {
+    const { labPrompt, baseline } = this
+    const setups = $state.snapshot(this.methodSetups)
+    if (labPrompt?.role !== 'baseline' || !baseline) return setups
+    return { ...setups, [BASELINE]: { ...defaultMethodSetup(baseline), options: { ...labPrompt.options } } }
   }
 
   request(): RaceRequest {
-    return raceRequest($state.snapshot(this.values), $state.snapshot(this.methodSetups), this.#table, this.task, newId)
+    return raceRequest($state.snapshot(this.values), this.#options(), this.#table, this.task, newId)
   }
 }
 

@@ -48,6 +48,7 @@ const recipe = v.object({
   ),
   schedule: v.object({ kind: v.picklist(['constant', 'linear', 'cosine']), warmupSteps: count }),
   optimiser: v.object({ beta1: number, beta2: number, epsilon: number, clipNorm: number }),
+  gradientCheckpointing: v.optional(v.boolean()),
   batchSize: count,
   maximumLength: count,
   seed: v.pipe(v.number(), v.safeInteger())

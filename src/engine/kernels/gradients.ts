@@ -16,10 +16,16 @@ interface TapeEngine {
   endTape(): void
 }
 
-/** What one walk is about: the tensors that depend on what is differentiated, as far as the tape was read. */
+/** What one walk is about: the tensors that depend on what is differentiated, as far as the tape was read, and whether blocks are computed twice. */
 interface Walk {
   dependent: Set<number>
   read: number
+  checkpointing: boolean
+}
+
+export interface GradientOptions {
+  /** Of each `modelBlock` only what enters it is kept; it is computed again on the way back. */
+  checkpointing?: boolean
 }
 
 let current: Walk | undefined
@@ -49,10 +55,13 @@ function readTape(walk: Walk): void {
  * is taken, and a gradient when it was passed on, where `tf.valueAndGrads` frees everything at the end. Not to be nested.
  * @throws Error where the loss does not depend on one of `xs`
  */
-export function valueAndGradients(loss: () => tf.Scalar, xs: readonly tf.Tensor[]): { value: tf.Scalar; gradients: tf.Tensor[] } {
-  const engine = tapeEngine()
-  if (engine.state.gradientDepth > 0) throw new Error('Gradients of gradients are not taken.')
-  const walk: Walk = { dependent: new Set(xs.map(({ id }) => id)), read: 0 }
+export function valueAndGradients(
+  loss: () => tf.Scalar,
+  xs: readonly tf.Tensor[],
+  { checkpointing = false }: GradientOptions = {}
+): { value: tf.Scalar; gradients: tf.Tensor[] } {
+  if (tapeEngine().state.gradientDepth > 0) throw new Error('Gradients of gradients are not taken.')
+  const walk: Walk = { dependent: new Set(xs.map(({ id }) => id)), read: 0, checkpointing }
   const { value, tape } = recorded(loss, walk)
   const gradients = new Map<number, tf.Tensor>([[value.id, tf.ones([])]])
   walkBack(usedBy(value, tape, walk.dependent), walk.dependent, gradients)
@@ -63,6 +72,45 @@ export function valueAndGradients(loss: () => tf.Scalar, xs: readonly tf.Tensor[
     throw new Error(`The loss does not depend on trained tensor ${missing}.`)
   }
   return { value, gradients: found as tf.Tensor[] }
+}
+
+/**
+ * One block of a model, whose own tensors are freed at its end unless a gradient needs them. With gradient checkpointing (Chen et al. 2016) it keeps `x` alone
+ * and runs a second time for its gradients, with the same numbers. Beside `x` it may read only tensors that outlive the walk: weights, trained tensors, tables.
+ */
+export function modelBlock(block: (x: tf.Tensor2D) => tf.Tensor2D, x: tf.Tensor2D): tf.Tensor2D {
+  const walk = current
+  const tape = tapeEngine().state.activeTape
+  if (!walk?.checkpointing || !tape) return tf.tidy(() => block(x))
+  readTape(walk)
+  const begin = tape.length
+  const y = tf.tidy(() => block(x))
+  readTape(walk)
+  const used = usedBy(y, tape.splice(begin), walk.dependent)
+  used.forEach(freeSaved)
+  const inside = new Set(used.flatMap(({ outputs }) => outputs.map(({ id }) => id)))
+  const entering = used.flatMap(({ inputs }) => Object.values(inputs)).filter(({ id }) => walk.dependent.has(id) && !inside.has(id))
+  walk.read = begin
+  if (entering.length === 0) return y
+  const kept = tf.keep(tf.clone(x))
+  // The clone stands for x when the block runs again.
+  const standIn = (tensor: tf.Tensor): tf.Tensor => (tensor.id === x.id ? kept : tensor)
+  const node: TapeNode = {
+    kernelName: 'ModelBlock',
+    inputs: Object.fromEntries(entering.map((tensor) => [tensor.id, tensor])),
+    outputs: [y],
+    saved: [kept],
+    gradient: ([dy]) => {
+      const again: Walk = { dependent: new Set(entering.map((tensor) => standIn(tensor).id)), read: 0, checkpointing: false }
+      const { value, tape: nodes } = recorded(() => block(kept), again)
+      const gradients = new Map<number, tf.Tensor>([[value.id, (dy as tf.Tensor).clone()]])
+      walkBack(usedBy(value, nodes, again.dependent), again.dependent, gradients)
+      value.dispose()
+      return Object.fromEntries(entering.map((tensor) => [tensor.id, () => gradients.get(standIn(tensor).id) as tf.Tensor]))
+    }
+  }
+  tape.push(node)
+  return y
 }
 
 /** Runs `work` with the tape on, and reads all of it. */

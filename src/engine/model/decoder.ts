@@ -5,6 +5,7 @@ import { attention } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
+import { modelBlock } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
@@ -150,7 +151,7 @@ export class Decoder {
 
   /** Embedded tokens through all layers and the final norm: `[batch * time, hidden]` in, the wanted rows out. */
   run(embedded: tf.Tensor2D, pass: Pass): tf.Tensor2D {
-    const { config, layout } = this
+    const { layout } = this
     const { adaptation, offset, time } = pass
     // A key-value prefix takes positions, as earlier tokens do in a cache.
     const prefix = adaptation.keyValues?.(0)?.key.shape[0] ?? 0
@@ -160,16 +161,9 @@ export class Decoder {
     const angles = this.#angles(positions, pass)
     let x = layout.positions ? this.#addPositions(embedded, layout.positions, positions, pass) : embedded
     layout.layers.forEach((layer, index) => {
-      const normed = this.#norm(x, layer.attentionNorm, adaptation)
-      let mixed = this.#attend(normed, layer, index, { ...pass, angles })
-      if (pass.rows && index === config.layers - 1) {
-        // Behind the last attention rows no longer meet: only the wanted ones go on.
-        mixed = gatherRows(mixed, pass.rows)
-        x = gatherRows(x, pass.rows)
-      }
-      const attended = this.#project(mixed, layer.output, adaptation, x)
-      const mlpInput = this.#norm(config.parallelResidual ? x : attended, layer.mlpNorm, adaptation)
-      x = this.#project(this.#activate(mlpInput, layer, adaptation), layer.down, adaptation, attended)
+      const before = x
+      x = modelBlock((input) => this.#layer(input, layer, index, { ...pass, angles }), before)
+      if (before !== embedded) before.dispose()
     })
     return this.#norm(x, layout.finalNorm, adaptation)
   }
@@ -177,6 +171,19 @@ export class Decoder {
   dispose(): void {
     for (const weight of Object.values(this.#weights)) weight.dispose()
     this.#rotary?.dispose()
+  }
+
+  /** One layer: `[batch * time, hidden]` in, the same out, or, of the last, the wanted rows. */
+  #layer(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }): tf.Tensor2D {
+    const { layers, parallelResidual } = this.config
+    const { adaptation, rows } = pass
+    const mixed = this.#attend(this.#norm(x, layer.attentionNorm, adaptation), layer, index, pass)
+    // Behind the last attention rows no longer meet: only the wanted ones go on.
+    const wanted = (states: tf.Tensor2D): tf.Tensor2D => (rows && index === layers - 1 ? gatherRows(states, rows) : states)
+    const residual = wanted(x)
+    const attended = this.#project(wanted(mixed), layer.output, adaptation, residual)
+    const mlpInput = this.#norm(parallelResidual ? residual : attended, layer.mlpNorm, adaptation)
+    return this.#project(this.#activate(mlpInput, layer, adaptation), layer.down, adaptation, attended)
   }
 
   #labels(batch: Batch, adaptation: Adaptation): { hidden: tf.Tensor2D; table: FrozenMatrix; targets: Int32Array } {

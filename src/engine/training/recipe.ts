@@ -28,6 +28,8 @@ export interface Recipe {
   schedule: { kind: ScheduleKind; warmupSteps: number }
   /** AdamW (Loshchilov and Hutter 2019). `clipNorm` 0 is no clipping. */
   optimiser: { beta1: number; beta2: number; epsilon: number; clipNorm: number }
+  /** Of each layer only its input is kept for the gradients, and the layer is computed a second time: less memory for a third more work. Absent: no. */
+  gradientCheckpointing?: boolean
   batchSize: number
   /** Longer prompts are cut on the left of their longest field, in tokens. */
   maximumLength: number

@@ -269,14 +269,18 @@ export class Trainer {
     const { parameters } = this.#optimiser
     const active = parameters.filter((_, at) => isActive[this.#trained[at]!.part])
     let virtualTokens = 0
-    const { value: loss, gradients: found } = valueAndGradients(() => {
-      const adaptation = this.adaptation({ seed: this.#stepSeed, tensor: (values, shape) => tf.tensor(values, shape, 'float32') })
-      virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
-      const { classes } = batch
-      return features && classes && adaptation.labelScores
-        ? headLoss(adaptation.labelScores(featuresOf(features, classes.examples)), classes.labels)
-        : decoder.loss(batch, adaptation)
-    }, active)
+    const { value: loss, gradients: found } = valueAndGradients(
+      () => {
+        const adaptation = this.adaptation({ seed: this.#stepSeed, tensor: (values, shape) => tf.tensor(values, shape, 'float32') })
+        virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
+        const { classes } = batch
+        return features && classes && adaptation.labelScores
+          ? headLoss(adaptation.labelScores(featuresOf(features, classes.examples)), classes.labels)
+          : decoder.loss(batch, adaptation)
+      },
+      active,
+      { checkpointing: recipe.gradientCheckpointing }
+    )
     const gradients = parameters.map((parameter) => found[active.indexOf(parameter)])
     const rates = recipe.parts.map(({ weightDecay }, part) =>
       isActive[part] ? { learningRate: learningRates[part]!, weightDecay, step: this.#partSteps[part]! + 1 } : undefined

@@ -4,14 +4,16 @@ import type { DeviceReport } from '../engine/device/report'
 import { startDevice } from '../engine/device/start'
 import { UserError } from '../engine/errors'
 import type { Adaptation } from '../engine/methods/method'
+import { lengthNote } from '../engine/methods/savedPrompt'
 import { trainableParameters } from '../engine/methods/trained'
 import { tunedAdaptation } from '../engine/methods/tuned'
 import { Race } from '../engine/training/race'
 import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
+import { fewExamples } from '../tasks/fewShot'
 import { createRaceData } from '../tasks/raceData'
-import { labelCount, type Task } from '../tasks/task'
+import { labelCount, type Task, type TaskData } from '../tasks/task'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
 import { answerText } from './answers'
@@ -37,6 +39,7 @@ import type {
 import { RaceKeeper } from './raceKeeper'
 import { exportRun, importAdapter, tuneFurther } from './transfer'
 import type { AdapterImport, ExportKind } from './transferCalls'
+import { savedPrompts } from './savedPrompts'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
 
 const BASE = 'base'
@@ -155,7 +158,13 @@ export class EngineSession implements EngineApi {
       const { data: task } = await this.#useTask(request.task)
       this.#generalTexts ??= await loadGeneralTexts(this.#siteRoot)
       const recipes = request.runs.map(({ recipe }) => recipe)
-      const data = createRaceData(task, model.tokenizer, model.decoder.config, recipes, this.#generalTexts)
+      const data = createRaceData(fewShotTask(task, request), model.tokenizer, model.decoder.config, recipes, this.#generalTexts)
+      const saved = await savedPrompts(request.runs, checkpoints)
+      for (const { id, recipe } of request.runs) {
+        const note = lengthNote(recipe, saved)
+        if (note)
+          onEvent({ type: 'problem', run: id, message: note, advice: 'Set its number of virtual tokens to that of the saved prompt.' })
+      }
       this.#race?.race.dispose()
       this.#race = undefined
       const race = await Race.create({
@@ -165,6 +174,7 @@ export class EngineSession implements EngineApi {
         settings: request.settings,
         listener,
         checkpoints,
+        saved,
         onCheckpoint: (run, _kind, take) => keeper.save(run, take),
         between: () => this.#queue.drain(),
         memory: this.#memory,
@@ -249,4 +259,10 @@ export class EngineSession implements EngineApi {
     if (!this.#task) throw new UserError('No task is loaded yet.', 'Wait until it is, or choose one.')
     return this.#task.data.task
   }
+}
+
+/** The task with as few training examples as the race asks for. */
+function fewShotTask(task: TaskData, { settings: { trainingExamples }, runs }: RaceRequest): TaskData {
+  if (trainingExamples === undefined) return task
+  return { ...task, train: fewExamples(task.train, trainingExamples, runs[0]?.recipe.seed ?? 1) }
 }

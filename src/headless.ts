@@ -1,6 +1,7 @@
 // One run without hands, for `npm run tune`: the page's engine and storage behind one call, with plain data in and out.
 import { connectEngine } from './client/client'
 import { describeError, UserError } from './engine/errors'
+import type { GenerationMetrics, Output } from './engine/evaluation/generationMetrics'
 import type { ClassificationMetrics } from './engine/evaluation/metrics'
 import type { Option, OptionValue } from './engine/methods/method'
 import { getMethod } from './engine/methods/registry'
@@ -49,9 +50,11 @@ export interface PrintedMetrics {
 }
 
 export interface HeadlessResult {
-  metrics: PrintedMetrics
-  validation: PrintedMetrics
-  untrained: PrintedMetrics
+  metrics: PrintedMetrics | GenerationMetrics
+  validation: PrintedMetrics | GenerationMetrics
+  untrained: PrintedMetrics | GenerationMetrics
+  /** Where answers are written: those to the first test examples. */
+  outputs?: Output[]
   forgetting: Forgetting
   cost: Cost
   stopReason: StopReason
@@ -96,6 +99,18 @@ function printed(metrics: ClassificationMetrics, labels: string[]): PrintedMetri
   }
 }
 
+/** A result's numbers on the splits, under the names that are printed. */
+function scores(result: RunResult): Pick<HeadlessResult, 'metrics' | 'validation' | 'untrained' | 'outputs'> {
+  if (result.kind === 'generation')
+    return { metrics: result.test, validation: result.validation, untrained: result.untrained, outputs: result.outputs }
+  const { labels, test, validation, untrained } = result
+  return { metrics: printed(test, labels), validation: printed(validation, labels), untrained: printed(untrained, labels) }
+}
+
+/** Accuracy where there are labels, else the perplexity. */
+const validationLine = (loss: number, accuracy?: number): string =>
+  `validation loss ${loss.toFixed(4)}, ${accuracy === undefined ? `perplexity ${Math.exp(loss).toPrecision(4)}` : `accuracy ${accuracy.toFixed(3)}`}`
+
 /** A typed option as its row of the registry wants it; what does not fit is left as text, for the registry to refuse with its range. */
 function optionValue(option: Option | undefined, text: string): OptionValue {
   if (option?.kind === 'integer' || option?.kind === 'number') return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
@@ -136,7 +151,7 @@ class Log {
       case 'phase':
         return this.#say(event.detail || event.phase)
       case 'untrained':
-        return this.#say(`untrained: validation loss ${event.validationLoss.toFixed(4)}, accuracy ${event.accuracy.toFixed(3)}`)
+        return this.#say(`untrained: ${validationLine(event.validationLoss, event.accuracy)}`)
       case 'step':
         this.curve.steps.push(event.record)
         if (performance.now() - this.#lastLine > 1000) {
@@ -146,7 +161,7 @@ class Log {
       case 'validation': {
         const { step, loss, accuracy } = event.record
         this.curve.validation.push(event.record)
-        return this.#say(`${this.#stepName(step)}: validation loss ${loss.toFixed(4)}, accuracy ${accuracy.toFixed(3)}${this.#secondsLeft}`)
+        return this.#say(`${this.#stepName(step)}: ${validationLine(loss, accuracy)}${this.#secondsLeft}`)
       }
       case 'time-left':
         this.#secondsLeft = `, ${Math.ceil(event.seconds)} s left`
@@ -195,11 +210,9 @@ async function tune(request: HeadlessRequest): Promise<HeadlessResult> {
     await engine.race(race, (event) => log.receive(event))
     if (log.problem && !log.result) throw new UserError(log.problem.message, log.problem.advice)
     if (!log.result) throw new UserError('The run ended without a result.', 'Run the command again; report it where it happens twice.')
-    const { labels, test, validation, untrained, forgetting, cost, stopReason, bestStep } = log.result
+    const { forgetting, cost, stopReason, bestStep } = log.result
     return {
-      metrics: printed(test, labels),
-      validation: printed(validation, labels),
-      untrained: printed(untrained, labels),
+      ...scores(log.result),
       forgetting,
       cost,
       stopReason,

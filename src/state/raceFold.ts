@@ -31,7 +31,7 @@ export class RunCurves {
 
   pushValidation(record: ValidationRecord): void {
     this.validationLoss.push(record.step, record.loss)
-    this.validationAccuracy.push(record.step, record.accuracy)
+    if (record.accuracy !== undefined) this.validationAccuracy.push(record.step, record.accuracy)
     this.validationSeconds.push(record.step, record.seconds)
   }
 }
@@ -47,7 +47,7 @@ export interface RunState {
   step: number
   loss?: number
   milliseconds?: number
-  untrained?: { accuracy: number; validationLoss: number }
+  untrained?: { accuracy?: number | undefined; validationLoss: number }
   validation?: ValidationRecord
   cost?: Pick<Cost, 'trainableParameters' | 'adapterBytes' | 'peakBytes'>
   stopped?: { reason: StopReason; bestStep: number }

@@ -1,5 +1,6 @@
 // The race in plain words, from its numbers alone: who gained how much, what it cost, what it forgot, and whether chance could explain it.
 import type { RunResult } from '../engine/training/records'
+import { exampleScores, pairedMargin, score, scoreName } from './score'
 
 export interface VerdictRun {
   name: string
@@ -8,24 +9,6 @@ export interface VerdictRun {
 
 /** A loss on general text that rose by less is not called forgetting, in nats per token. */
 const FORGETTING_WORTH_A_WORD = 0.02
-
-/**
- * Half the width of the 95 % interval of the difference between two accuracies on the same examples, from the discordant pairs
- * (the Wald interval for paired proportions, Agresti 2013, section 11.1). Both lists must be in the same order.
- */
-export function pairedMargin(first: RunResult['predictions'], second: RunResult['predictions']): number {
-  const n = Math.min(first.length, second.length)
-  if (n === 0) return 1
-  let onlyFirst = 0
-  let onlySecond = 0
-  for (let i = 0; i < n; i++) {
-    const a = first[i]?.predicted === first[i]?.label
-    const b = second[i]?.predicted === second[i]?.label
-    if (a && !b) onlyFirst++
-    if (b && !a) onlySecond++
-  }
-  return (1.96 * Math.sqrt(onlyFirst + onlySecond - (onlyFirst - onlySecond) ** 2 / n)) / n
-}
 
 const two = (value: number) => value.toFixed(2)
 const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`
@@ -36,13 +19,22 @@ function share(part: number, whole: number): string {
   return percent >= 0.1 ? `${percent.toFixed(1)}\u00a0%` : `${percent.toPrecision(1)}\u00a0%`
 }
 
+/** "0.70 accuracy": the score with its name. */
+const named = (result: RunResult) => `${two(score(result))} ${scoreName(result)}`
+
 function gainClause(run: VerdictRun, baseline: VerdictRun): string {
-  const gain = run.result.test.accuracy - baseline.result.test.accuracy
-  const margin = pairedMargin(run.result.predictions, baseline.result.predictions)
-  const base = `${run.name}: ${two(run.result.test.accuracy)} accuracy`
+  const gain = score(run.result) - score(baseline.result)
+  const margin = pairedMargin(exampleScores(run.result), exampleScores(baseline.result))
+  const base = `${run.name}: ${named(run.result)}`
   if (Math.abs(gain) < 0.005) return `${base}, the same as the ${lower(baseline.name)}`
   const clause = `${base}, ${signed(gain)} ${gain > 0 ? 'over' : 'against'} the ${lower(baseline.name)}`
   return Math.abs(gain) <= margin ? `${clause} (chance alone could do that)` : clause
+}
+
+/** Where answers are written: how much better the wanted ones are foreseen, which shows long before the model writes them. */
+function perplexityClause({ result }: VerdictRun): string | undefined {
+  if (result.kind !== 'generation') return undefined
+  return `perplexity ${result.test.perplexity.toPrecision(3)} where it was ${result.untrained.perplexity.toPrecision(3)}`
 }
 
 function harmClause({ result }: VerdictRun): string | undefined {
@@ -55,22 +47,24 @@ function harmClause({ result }: VerdictRun): string | undefined {
 const lower = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
 
 /**
- * One sentence a tuned run, the most accurate first, as `{ name, text }` so that the page can set each in its colour.
+ * One sentence a tuned run, the best first, as `{ name, text }` so that the page can set each in its colour.
  * Runs that could not be tuned say so. Without tuned runs, one sentence on the hand-written prompt.
  */
 export function verdict(baseline: VerdictRun, tuned: readonly VerdictRun[]): { name: string; text: string }[] {
   if (tuned.length === 0) {
-    return [{ name: baseline.name, text: `${baseline.name}: ${two(baseline.result.test.accuracy)} accuracy, without any tuning.` }]
+    return [{ name: baseline.name, text: `${baseline.name}: ${named(baseline.result)}, without any tuning.` }]
   }
   const most = Math.max(...tuned.map((run) => run.result.cost.trainableParameters))
   return [...tuned]
-    .sort((a, b) => b.result.test.accuracy - a.result.test.accuracy)
+    .sort((a, b) => score(b.result) - score(a.result))
     .map((run) => {
       if (run.result.stopReason === 'diverged') {
         const text = `${run.name}: its loss stopped being a number after step ${run.result.bestStep}; a lower learning rate may help.`
         return { name: run.name, text }
       }
       const clauses = [gainClause(run, baseline)]
+      const perplexity = perplexityClause(run)
+      if (perplexity) clauses.push(perplexity)
       const { trainableParameters } = run.result.cost
       if (trainableParameters < most) clauses.push(`with ${share(trainableParameters, most)} of the numbers trained`)
       const harm = harmClause(run)

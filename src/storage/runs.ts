@@ -1,6 +1,6 @@
 // Runs in the library: their curve and result while and after they are tuned.
 import { UserError } from '../engine/errors'
-import type { RunResult } from '../engine/training/records'
+import type { ClassificationResult, RunResult } from '../engine/training/records'
 import { deleteCheckpoints } from './checkpoints'
 import { withRaceLock } from './locks'
 import { checkName } from './names'
@@ -92,9 +92,13 @@ export function putRun(records: Records, { curve, result, ...run }: StoredRun): 
   records.put('details', run.id, result ? { curve, result } : { curve })
 }
 
-function joined({ summary: _, ...run }: RunRecord, details: RunDetails): StoredRun {
-  return { ...run, ...details }
+function joined({ summary: _, ...run }: RunRecord, { curve, result }: RunDetails): StoredRun {
+  return { ...run, curve, ...(result && { result: withKind(result) }) }
 }
+
+/** Before answers could be written there was no other kind of result, and none was named. */
+const withKind = (result: RunResult | Omit<ClassificationResult, 'kind'>): RunResult =>
+  'kind' in result ? result : { ...result, kind: 'classification' }
 
 async function existingRun(records: Records, id: string): Promise<RunRecord> {
   const run = await records.get('run', id)
@@ -102,7 +106,12 @@ async function existingRun(records: Records, id: string): Promise<RunRecord> {
   return run
 }
 
-function summarise({ stopReason, bestStep, test, untrained, forgetting, cost }: RunResult): ResultSummary {
+function summarise(result: RunResult): ResultSummary {
+  const { stopReason, bestStep, forgetting, cost } = result
+  const scores =
+    result.kind === 'generation'
+      ? { testPerplexity: result.test.perplexity, untrainedPerplexity: result.untrained.perplexity }
+      : { testAccuracy: result.test.accuracy, testF1Macro: result.test.macro.f1, untrainedAccuracy: result.untrained.accuracy }
   return {
     stopReason,
     bestStep,
@@ -111,9 +120,7 @@ function summarise({ stopReason, bestStep, test, untrained, forgetting, cost }: 
     trainableParameters: cost.trainableParameters,
     adapterBytes: cost.adapterBytes,
     peakBytes: cost.peakBytes,
-    testAccuracy: test.accuracy,
-    testF1Macro: test.macro.f1,
-    untrainedAccuracy: untrained.accuracy,
+    ...scores,
     forgotten: forgetting.after - forgetting.before
   }
 }

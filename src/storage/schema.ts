@@ -33,7 +33,7 @@ const stepRecord = v.object({
   tokens: number,
   milliseconds: number
 })
-const validationRecord = v.object({ step: count, seconds: number, loss: number, accuracy: number, f1Macro: number })
+const validationRecord = v.object({ step: count, seconds: number, loss: number, accuracy: v.optional(number), f1Macro: v.optional(number) })
 const curve = v.object({ steps: v.array(stepRecord), validation: v.array(validationRecord) })
 
 const recipe = v.object({
@@ -114,13 +114,9 @@ const metrics = v.object({
 
 const stopReason = v.picklist(['budget', 'patience', 'stopped', 'diverged'])
 
-const result = v.object({
+const outcome = {
   stopReason,
   bestStep: count,
-  labels: v.array(text),
-  test: metrics,
-  validation: metrics,
-  untrained: metrics,
   forgetting: v.object({ before: number, after: number, adapterOff: number }),
   cost: v.object({
     seconds: number,
@@ -131,9 +127,39 @@ const result = v.object({
     trainableParameters: number,
     adapterBytes: number,
     peakBytes: number
-  }),
-  predictions: v.array(v.object({ text: v.string(), label: count, predicted: count, probabilities: v.array(number) }))
+  })
+}
+
+const written = v.object({
+  examples: count,
+  tokens: count,
+  perplexity: number,
+  generated: count,
+  exactMatch: v.nullable(number),
+  tokenF1: v.nullable(number),
+  rougeL: v.nullable(number)
 })
+
+const result = v.variant('kind', [
+  v.object({
+    ...outcome,
+    // Before answers could be written there was no other kind, and none was named.
+    kind: v.optional(v.literal('classification'), 'classification'),
+    labels: v.array(text),
+    test: metrics,
+    validation: metrics,
+    untrained: metrics,
+    predictions: v.array(v.object({ text: v.string(), label: count, predicted: count, probabilities: v.array(number) }))
+  }),
+  v.object({
+    ...outcome,
+    kind: v.literal('generation'),
+    test: written,
+    validation: written,
+    untrained: written,
+    outputs: v.array(v.object({ text: v.string(), target: v.string(), output: v.string() }))
+  })
+])
 
 export const storedRunSchema = v.object({
   id,
@@ -173,7 +199,7 @@ export const checkpointStateSchema = v.object({
     tokens: number,
     peakBytes: number
   }),
-  best: v.object({ step: count, f1Macro: number, loss: number, validationsWithoutGain: count }),
+  best: v.object({ step: count, f1Macro: v.optional(number), loss: number, validationsWithoutGain: count }),
   curve,
   stopReason: v.optional(stopReason)
 }) satisfies v.GenericSchema<unknown, CheckpointState>

@@ -21,9 +21,13 @@ export interface ResultSummary {
   trainableParameters: number
   adapterBytes: number
   peakBytes: number
-  testAccuracy: number
-  testF1Macro: number
-  untrainedAccuracy: number
+  /** Where labels are named. */
+  testAccuracy?: number
+  testF1Macro?: number
+  untrainedAccuracy?: number
+  /** Where answers are written. */
+  testPerplexity?: number
+  untrainedPerplexity?: number
   /** Nats per token that the model lost on general prose. */
   forgotten: number
 }

@@ -1,6 +1,7 @@
 // A task's examples encoded for a race: one encoding, one set of batches for all of its runs.
 import { UserError } from '../engine/errors'
 import type { Split } from '../engine/evaluation/evaluate'
+import type { TaskSplit } from '../engine/evaluation/taskEvaluation'
 import { passagesPerBatch } from '../engine/evaluation/forgetting'
 import { getMethod, optionsOf } from '../engine/methods/registry'
 import type { Batch } from '../engine/model/batch'
@@ -11,9 +12,13 @@ import type { Recipe } from '../engine/training/recipe'
 import { BatchOrder, createBatch, lossBatches } from './batches'
 import { encodeExamples, encodeLabelWords, encodeText, type EncodedExample } from './encode'
 import { ownPrompt, promptedSplit } from './promptedSplit'
+import { generationSplit } from './generationSplit'
 import { EVALUATION_BATCH_SIZE, scoringBatches } from './scoring'
-import type { Example, TaskData } from './task'
+import type { Example, Task, TaskData } from './task'
 import { renderTemplate } from './template'
+
+/** Label rows of a batch of written answers are rounded up to a multiple of this, so that few shapes occur, and buffers and pipelines are used again. */
+const WRITTEN_LABELS_STEP = 32
 
 /**
  * Tokens that prompt and answer may take together, so that every run of the race sees the same text: the smallest limit among the recipes, and
@@ -30,10 +35,10 @@ export function raceLength(recipes: readonly Recipe[], config: DecoderConfig): n
 }
 
 /**
- * Encodes all splits of a classification task.
+ * Encodes all splits of a task.
  * @param generalTexts held-out prose on which forgetting is measured
  * @returns also how many examples had to be cut to fit
- * @throws UserError where the task is not classification, a split is empty, or the template does not fit
+ * @throws UserError where a split is empty, or the template does not fit
  */
 export function createRaceData(
   { task, train, validation, test }: TaskData,
@@ -42,14 +47,12 @@ export function createRaceData(
   recipes: readonly Recipe[],
   generalTexts: readonly string[]
 ): RaceData & { cut: number } {
-  if (task.kind !== 'classification') {
-    throw new UserError(`"${task.title}" asks for a written answer; races run on classification tasks.`, 'Choose a task with labels.')
-  }
   for (const [name, examples] of Object.entries({ training: train, validation, test })) {
     if (examples.length === 0) throw new UserError(`"${task.title}" has no ${name} examples.`, 'Add some, or choose another task.')
   }
   const { padToken } = config
   const options = { maximumLength: raceLength(recipes, config) }
+  const labels = task.kind === 'classification' ? task.labels : []
   const words = encodeLabelWords(task, tokenizer)
   let cut = 0
   const encode = (examples: readonly Example[]): EncodedExample[] => {
@@ -57,31 +60,37 @@ export function createRaceData(
     cut += result.cut
     return result.encoded
   }
-  const split = (examples: readonly Example[], encoded = encode(examples)): Split => ({
+  const rows = { train: encode(train), validation: encode(validation), test: encode(test) }
+  const longestAnswer = Math.max(...Object.values(rows).flatMap((split) => split.map(({ answerIds }) => answerIds.length)))
+  const labelSplit = (examples: readonly Example[], encoded: readonly EncodedExample[]): Split => ({
     texts: examples.map((example) => renderTemplate(task.template, example.fields)),
     labels: encoded.map(({ label }) => label as number),
     batches: scoringBatches(encoded, words, { batchSize: EVALUATION_BATCH_SIZE, padToken }),
     words
   })
-  const trainRows = encode(train)
+  const splitOf = (examples: readonly Example[], encoded: readonly EncodedExample[]): TaskSplit =>
+    task.kind === 'generation' ? generationSplit(task, examples, encoded, longestAnswer, tokenizer, config) : labelSplit(examples, encoded)
   let training: Split | undefined
   const general = generalTexts.map((text) => encodeText(text, tokenizer, config, options))
   const longest = Math.max(1, ...general.map(({ answerIds }) => answerIds.length))
   return {
-    labels: task.labels.map(({ name }) => name),
-    labelWords: task.labels.map(({ word }) => word),
+    labels: labels.map(({ name }) => name),
+    labelWords: labels.map(({ word }) => word),
     trainingBatches: (batchSize, seedOrState) => {
-      const order = new BatchOrder(trainRows.length, batchSize, seedOrState)
+      const order = new BatchOrder(rows.train.length, batchSize, seedOrState)
       return {
-        next: () => trainingBatch(trainRows, order.next(), padToken),
+        next: () => trainingBatch(task, rows.train, order.next(), padToken),
         get state() {
           return order.state
         }
       }
     },
-    training: () => (training ??= split(train, trainRows)),
-    validation: split(validation),
-    test: split(test),
+    training: () => {
+      if (task.kind === 'generation') throw new UserError(`"${task.title}" has no labels to choose among.`, 'Choose a task with labels.')
+      return (training ??= labelSplit(train, rows.train))
+    },
+    validation: splitOf(validation, rows.validation),
+    test: splitOf(test, rows.test),
     ownPrompt: (recipe) => {
       const prompted = ownPrompt({ task, train }, recipe)
       if (!prompted) return undefined
@@ -97,8 +106,9 @@ export function createRaceData(
   }
 }
 
-function trainingBatch(rows: readonly EncodedExample[], examples: readonly number[], padToken: number): Batch {
+function trainingBatch({ kind }: Task, rows: readonly EncodedExample[], examples: readonly number[], padToken: number): Batch {
   const chosen = examples.map((example) => rows[example] as EncodedExample)
+  if (kind === 'generation') return createBatch(chosen, padToken, WRITTEN_LABELS_STEP)
   const batch = createBatch(chosen, padToken)
   return {
     ...batch,

@@ -5,14 +5,13 @@ import { evaluate, NotFiniteError } from '../../src/engine/evaluation/evaluate'
 import { natsPerToken, passagesPerBatch } from '../../src/engine/evaluation/forgetting'
 import type { Adaptation } from '../../src/engine/methods/method'
 import type { Decoder } from '../../src/engine/model/decoder'
-import type { RaceData } from '../../src/engine/training/data'
 import { createBatch } from '../../src/tasks/batches'
 import { useBackend } from './backend'
 import { alive, raceDecoder, tinyData, tinyPassages, tinyRecipe, tinyTask, tinyTokenizer } from './tinyRace'
 
 describe('on wasm', () => {
   let decoder: Decoder
-  let data: RaceData
+  let data: ReturnType<typeof tinyData>
   let prompt: tf.Tensor2D
   beforeAll(async () => {
     await useBackend('wasm')

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { OptionValues } from '../../src/engine/methods/method'
 import type { Decoder } from '../../src/engine/model/decoder'
 import { Race } from '../../src/engine/training/race'
-import type { RunResult } from '../../src/engine/training/records'
+import type { ClassificationResult } from '../../src/engine/training/records'
 import { createBatch } from '../../src/tasks/batches'
 import { OWN_PROMPT, promptedTask, promptOptions } from '../../src/tasks/handwritten'
 import { promptedSplit } from '../../src/tasks/promptedSplit'
@@ -103,14 +103,14 @@ test('a prompt of the lab races as the baseline, and the others are measured aga
   const prompt = { ...OWN_PROMPT, template: 'Colours {text} are', words: ['lively', 'dim'], examples: 2 }
   const part = (options: OptionValues) => ({ ...tinyRecipe('handwrittenPrompt').parts[0]!, options })
   const recipes = [{ ...tinyRecipe('handwrittenPrompt'), parts: [part(promptOptions(prompt))] }, tinyRecipe('handwrittenPrompt')]
-  const results: RunResult[] = []
+  const results: ClassificationResult[] = []
   const race = await Race.create({
     decoder,
     data: tinyData(decoder, recipes),
     runs: recipes.map((recipe, i) => ({ id: `run ${i}`, name: `Run ${i}`, recipe })),
     settings: { budget: { kind: 'steps', steps: 1 }, evaluateEvery: 1, patience: 0 },
     listener: (event) => {
-      if (event.type === 'result') results.push(event.result)
+      if (event.type === 'result') results.push(event.result as ClassificationResult)
     }
   })
   await race.run()

@@ -7,6 +7,7 @@ import { tunedAdaptation } from '../../src/engine/methods/tuned'
 import type { Decoder } from '../../src/engine/model/decoder'
 import { inStages } from '../../src/engine/training/defaultRecipe'
 import type { RaceData } from '../../src/engine/training/data'
+import type { ClassificationResult } from '../../src/engine/training/records'
 import type { RaceEvent } from '../../src/engine/training/events'
 import { Race, type RaceOptions } from '../../src/engine/training/race'
 import type { Recipe } from '../../src/engine/training/recipe'
@@ -21,7 +22,7 @@ const [promptPart] = tinyRecipe('softPrompt').parts
 
 describe.each(backends)('%s', (backend) => {
   let decoder: Decoder
-  let data: RaceData
+  let data: ReturnType<typeof tinyData>
   beforeAll(async () => {
     await useBackend(backend)
     decoder = await raceDecoder()
@@ -140,7 +141,7 @@ describe('in a race', () => {
     const before = tf.memory().numTensors
     const events = await race(probe)
     expect(tf.memory().numTensors).toBe(before)
-    const { test: tested, forgetting, cost } = resultOf(events)
+    const { test: tested, forgetting, cost } = resultOf(events) as ClassificationResult
     expect(tested.accuracy).toBeGreaterThan(0.8)
     expect(forgetting.after).toBe(forgetting.before)
     expect(cost).toMatchObject({ steps: 12, trainableParameters: 2 * decoder.config.hiddenSize + 2 })

@@ -8,7 +8,7 @@ import { inStages } from '../../src/engine/training/defaultRecipe'
 import type { RaceEvent, RunRequest } from '../../src/engine/training/events'
 import { Race, type RaceOptions } from '../../src/engine/training/race'
 import type { RaceSettings, Recipe } from '../../src/engine/training/recipe'
-import type { StepRecord } from '../../src/engine/training/records'
+import type { ClassificationResult, StepRecord } from '../../src/engine/training/records'
 import type { StoredCheckpoints } from '../../src/engine/training/run'
 import { useBackend } from './backend'
 import { alive, raceDecoder, tinyData, tinyRecipe, tinyTask } from './tinyRace'
@@ -112,11 +112,11 @@ describe('on wasm', () => {
   test('a result holds the test split at the best checkpoint, what was forgotten and what it cost', async () => {
     const log = await runWhole({ settings: { ...settings, budget: { kind: 'steps', steps: 40 }, evaluateEvery: 10 } })
     for (const run of ['prompt', 'weights']) {
-      const [{ result }] = log.of('result', run) as [EventOf<'result'>]
+      const result = log.of('result', run)[0]!.result as ClassificationResult
       const validations = log.of('validation', run).map(({ record }) => record)
-      const highest = Math.max(...validations.map(({ f1Macro }) => f1Macro))
+      const highest = Math.max(...validations.map(({ f1Macro }) => f1Macro!))
       const luck = Math.sqrt((highest * (1 - highest)) / result.validation.examples)
-      const best = validations.findLast(({ f1Macro }) => f1Macro >= highest - luck)!
+      const best = validations.findLast(({ f1Macro }) => f1Macro! >= highest - luck)!
       expect(result.bestStep).toBe(best.step)
       expect(result.bestStep).toBeGreaterThan(0)
       expect(result.validation.accuracy).toBe(log.of('validation', run).find(({ record }) => record.step === best.step)!.record.accuracy)
@@ -132,7 +132,7 @@ describe('on wasm', () => {
       expect(result.cost.evaluationSeconds).toBeGreaterThan(0)
       expect(result.forgetting.after).not.toBe(result.forgetting.before)
     }
-    const [prompt, weights] = ['prompt', 'weights'].map((run) => log.of('result', run)[0]!.result)
+    const [prompt, weights] = ['prompt', 'weights'].map((run) => log.of('result', run)[0]!.result as ClassificationResult)
     expect(weights!.test.accuracy).toBeGreaterThan(0.9)
     expect(prompt!.forgetting.adapterOff).toBe(prompt!.forgetting.before)
     expect(weights!.forgetting.adapterOff).toBe(weights!.forgetting.after)

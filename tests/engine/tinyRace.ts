@@ -1,5 +1,6 @@
 // A tiny random llama with a word tokenizer and a task that it can learn: small enough that whole races run in a test.
 import * as tf from '@tensorflow/tfjs'
+import type { Split } from '../../src/engine/evaluation/evaluate'
 import type { Decoder } from '../../src/engine/model/decoder'
 import { Random } from '../../src/engine/random'
 import type { Tokenizer } from '../../src/engine/tokenizer/tokenizer'
@@ -61,8 +62,9 @@ export const tinyTask: TaskData = {
 
 export const tinyPassages = ['the sea is blue and the sky is grey', 'a red fox ran past the white house', 'one two three four five six']
 
-export function tinyData(decoder: Decoder, recipes: readonly Recipe[]): RaceData {
-  return createRaceData(tinyTask, tinyTokenizer, decoder.config, recipes, tinyPassages)
+export function tinyData(decoder: Decoder, recipes: readonly Recipe[]): RaceData & Record<'validation' | 'test', Split> {
+  const data = createRaceData(tinyTask, tinyTokenizer, decoder.config, recipes, tinyPassages)
+  return data as typeof data & Record<'validation' | 'test', Split>
 }
 
 /** One method with a constant rate, for short runs. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { generationMetrics } from '../../src/engine/evaluation/generationMetrics'
 import { classificationMetrics } from '../../src/engine/evaluation/metrics'
-import { metricTable } from '../../src/engine/evaluation/metricTable'
-import type { Cost, RunResult } from '../../src/engine/training/records'
+import { metricsOf, metricTable } from '../../src/engine/evaluation/metricTable'
+import type { ClassificationResult, Cost, GenerationResult, RunResult } from '../../src/engine/training/records'
 
 const cost: Cost = {
   seconds: 8,
@@ -13,7 +14,8 @@ const cost: Cost = {
   adapterBytes: 10_400,
   peakBytes: 5e6
 }
-const result: RunResult = {
+const result: ClassificationResult = {
+  kind: 'classification',
   stopReason: 'budget',
   bestStep: 80,
   labels: ['a', 'b'],
@@ -48,7 +50,7 @@ const result: RunResult = {
 }
 
 const row = (id: string) => metricTable.find((one) => one.id === id)!
-const shown = (id: string, of = result) => {
+const shown = (id: string, of: RunResult = result) => {
   const value = row(id).value(of)
   return value === null ? null : row(id).format(value)
 }
@@ -91,6 +93,29 @@ describe('the table of metrics', () => {
       expect(shown(id, untrained)).toBeNull()
     expect(shown('tokensPerSecond', { ...result, cost: { ...cost, seconds: 0 } })).toBeNull()
     expect(shown('accuracy', untrained)).toBe('0.750')
+  })
+
+  it('has of written answers what there is of them, and nothing of labels', () => {
+    const metrics = generationMetrics(Math.log(8), 9, 30, [{ text: '', target: 'red barn', output: 'the barn' }])
+    const written: GenerationResult = {
+      kind: 'generation',
+      stopReason: 'budget',
+      bestStep: 80,
+      test: metrics,
+      validation: metrics,
+      untrained: generationMetrics(Math.log(100), 9, 30, [{ text: '', target: 'red barn', output: 'sea' }]),
+      forgetting: result.forgetting,
+      cost,
+      outputs: []
+    }
+    const ids = ['perplexity', 'untrainedPerplexity', 'tokenF1', 'tokenF1Gain', 'exactMatch', 'rougeL', 'answersWritten', 'accuracy']
+    expect(ids.map((id) => shown(id, written))).toEqual(['8.000', '100.000', '0.667', '+0.667', '0.000', '0.500', '1', null])
+    expect(metricsOf('generation').map(({ id }) => id)).not.toContain('accuracy')
+    expect(metricsOf('classification').map(({ id }) => id)).not.toContain('perplexity')
+    expect(metricsOf('generation').filter(({ kind }) => kind === undefined)).toEqual(metricTable.filter(({ group }) => group !== 'Gain'))
+    const unwritten = { ...written, test: generationMetrics(1, 9, 30, []) }
+    expect([shown('tokenF1', unwritten), shown('tokenF1Gain', unwritten), shown('forgotten', unwritten)]).toEqual([null, null, '+0.250'])
+    for (const { formula } of metricsOf('generation')) if (formula) expect(formula).toMatch(/\.$/)
   })
 
   it('has no area where a class is alone', () => {

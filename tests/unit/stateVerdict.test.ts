@@ -4,8 +4,10 @@ import { reliability } from '../../src/app/playground/results/reliability'
 import { placeOf, wilsonInterval } from '../../src/app/playground/results/tradeOff'
 import { timeLeft } from '../../src/app/playground/live/timeLeft'
 import type { MetricRow } from '../../src/engine/evaluation/metricTable'
+import { generationMetrics, type Output } from '../../src/engine/evaluation/generationMetrics'
 import type { Prediction, RunResult } from '../../src/engine/training/records'
-import { pairedMargin, verdict, type VerdictRun } from '../../src/state/verdict'
+import { pairedMargin } from '../../src/state/score'
+import { verdict, type VerdictRun } from '../../src/state/verdict'
 
 /** Predictions of which those at the given places are right. */
 function answers(total: number, isRight: (i: number) => boolean): Prediction[] {
@@ -28,6 +30,7 @@ interface Facts {
 function run(name: string, { right, trained = 0, forgot = 0, leftover = forgot, stopReason = 'budget' }: Facts): VerdictRun {
   const predictions = answers(100, (i) => i < right)
   const result = {
+    kind: 'classification',
     stopReason,
     bestStep: 10,
     predictions,
@@ -64,6 +67,39 @@ describe('verdict', () => {
     expect(sentence?.text).toBe('LoRA: its loss stopped being a number after step 10; a lower learning rate may help.')
   })
 
+  it('judges written answers by token F1, and tells their perplexity', () => {
+    const written = (name: string, right: number, perplexity: number, trained: number): VerdictRun => {
+      const outputs: Output[] = Array.from({ length: 20 }, (_, i) => ({
+        text: '',
+        target: 'red barn',
+        output: i < right ? 'a red barn' : 'sea'
+      }))
+      const metrics = (value: number) => generationMetrics(Math.log(value), 40, 200, outputs)
+      const facts = { bestStep: 10, stopReason: 'budget' as const, forgetting: { before: 4, after: 4, adapterOff: 4 } }
+      const cost = { trainableParameters: trained } as RunResult['cost']
+      return {
+        name,
+        result: {
+          kind: 'generation',
+          ...facts,
+          cost,
+          outputs,
+          test: metrics(perplexity),
+          validation: metrics(1),
+          untrained: metrics(120.44)
+        }
+      }
+    }
+    const [all, soft] = verdict(written('Hand-written prompt', 1, 120.44, 0), [
+      written('Soft prompt', 2, 31.25, 2560),
+      written('All weights', 9, 8.25, 1_901_696)
+    ])
+    expect(all?.text).toBe('All weights: 0.45 token F1, +0.40 over the hand-written prompt, perplexity 8.25 where it was 120.')
+    expect(soft?.text).toContain(
+      '0.10 token F1, +0.05 over the hand-written prompt (chance alone could do that), perplexity 31.3 where it was 120'
+    )
+  })
+
   it('has a sentence for a race without tuned runs', () => {
     expect(verdict(baseline, [])[0]?.text).toBe('Hand-written prompt: 0.55 accuracy, without any tuning.')
   })
@@ -72,18 +108,20 @@ describe('verdict', () => {
 describe('pairedMargin', () => {
   it('follows the Wald interval for paired proportions', () => {
     // 10 right in the first alone, 4 in the second alone, of 100: 1.96 * sqrt(14 - 36 / 100) / 100.
-    const first = answers(100, (i) => i < 50)
-    const second = answers(100, (i) => (i >= 10 && i < 54) || i >= 200)
-    expect(pairedMargin(first, second)).toBeCloseTo((1.96 * Math.sqrt(14 - 0.36)) / 100, 12)
+    const scores = (isRight: (i: number) => boolean) => Array.from({ length: 100 }, (_, i) => Number(isRight(i)))
+    const margin = pairedMargin(
+      scores((i) => i < 50),
+      scores((i) => i >= 10 && i < 54)
+    )
+    expect(margin).toBeCloseTo((1.96 * Math.sqrt(14 - 0.36)) / 100, 12)
+  })
+
+  it('takes any scores: differences of 0.5 and −0.1 lie 0.3 about their mean of 0.2', () => {
+    expect(pairedMargin([0.75, 0.4], [0.25, 0.5])).toBeCloseTo((1.96 * Math.sqrt(2 * 0.3 ** 2)) / 2, 12)
   })
 
   it('is nothing where both answer alike, and everything where nothing was asked', () => {
-    expect(
-      pairedMargin(
-        answers(9, () => true),
-        answers(9, () => true)
-      )
-    ).toBe(0)
+    expect(pairedMargin([1, 0, 1], [1, 0, 1])).toBe(0)
     expect(pairedMargin([], [])).toBe(1)
   })
 })
@@ -96,14 +134,14 @@ describe('the comparison’s columns', () => {
     group: 'Gain',
     better,
     short: true,
-    value: (result) => result.test.accuracy,
+    value: (result) => (result.kind === 'classification' ? result.test.accuracy : null),
     format: (value) => value.toFixed(decimals)
   })
   const column = (id: string, place: number, accuracy?: number): Column => ({
     id,
     name: id,
     place,
-    ...(accuracy !== undefined && { result: { test: { accuracy } } as unknown as RunResult })
+    ...(accuracy !== undefined && { result: { kind: 'classification', test: { accuracy } } as unknown as RunResult })
   })
   const columns = [column('a', 0, 0.5), column('b', 1), column('c', 2, 0.7), column('d', 3, NaN)]
 

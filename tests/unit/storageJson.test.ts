@@ -38,6 +38,19 @@ describe('archive schemas', () => {
     expectTypeOf<v.InferOutput<typeof checkpointStateSchema>>().toEqualTypeOf<CheckpointState>()
   })
 
+  test('take results of before there were written answers, and results of written answers', () => {
+    const { kind: _, ...earlier } = sampleRun.result!
+    expect(reread(storedRunSchema, { ...sampleRun, result: earlier })).toStrictEqual(sampleRun)
+    const metrics = { examples: 3, tokens: 20, perplexity: Infinity, generated: 0, exactMatch: null, tokenF1: null, rougeL: null }
+    const { stopReason, bestStep, forgetting, cost } = sampleRun.result!
+    const outputs = [{ text: 'Why?', target: 'so', output: '' }]
+    const scores = { kind: 'generation', test: metrics, validation: metrics, untrained: metrics, outputs }
+    const validation = [{ step: 10, seconds: 1, loss: 2.5 }]
+    const written = { ...sampleRun, curve: { steps: [], validation }, result: { stopReason, bestStep, forgetting, cost, ...scores } }
+    expect(reread(storedRunSchema, written)).toStrictEqual(written)
+    expect(v.is(storedRunSchema, { ...written, result: { ...written.result, kind: 'ranking' } })).toBe(false)
+  })
+
   test('keep labels that are called as an object’s own members are', () => {
     const labelWords = JSON.parse('{"constructor":" a","__proto__":" b"}') as Record<string, string>
     const request = {

@@ -52,7 +52,6 @@ test('means are over what was generated; perplexity over every wanted token', ()
     { text: 'b', target: 'old mill', output: 'mill' }
   ]
   expect(generationMetrics(Math.log(8), 5, 17, outputs)).toEqual({
-    kind: 'generation',
     examples: 5,
     tokens: 17,
     perplexity: expect.closeTo(8, 12) as number,

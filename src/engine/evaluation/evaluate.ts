@@ -14,6 +14,7 @@ import { addScores, emptyScores, labelProbabilities, scoredBatch, scoresLoss, ty
 
 /** Encoded examples of one split, ready to be scored. */
 export interface Split {
+  kind?: 'classification'
   /** Rendered prompts, for people. */
   texts: readonly string[]
   /** The true label of each example. */

@@ -1,10 +1,9 @@
 // What a model forgot: its loss on held-out general prose, before and after tuning.
-import { assertDeviceHealthy } from '../device/start'
 import type { Adaptation } from '../methods/method'
 import type { Batch } from '../model/batch'
 import type { Decoder } from '../model/decoder'
 import { nextTask } from '../nextTask'
-import { NotFiniteError } from './evaluate'
+import { tokenLoss } from './tokenLoss'
 
 /** Logits that are on the device at once: 16 MiB in float32, of which the composed forms hold a few copies. */
 const MAXIMUM_LOGITS = 4 * 1024 * 1024
@@ -25,19 +24,5 @@ export async function natsPerToken(
   adaptation: Adaptation = {},
   between: () => Promise<void> = nextTask
 ): Promise<number> {
-  let nats = 0
-  let tokens = 0
-  for (const batch of passages) {
-    const values = decoder.logProbabilities(batch, adaptation)
-    try {
-      for (const value of await values.data()) nats -= value
-    } finally {
-      values.dispose()
-    }
-    assertDeviceHealthy()
-    tokens += batch.labelIds.length
-    await between()
-  }
-  if (!Number.isFinite(nats)) throw new NotFiniteError()
-  return nats / tokens
+  return (await tokenLoss(decoder, passages, adaptation, between)).loss
 }

@@ -11,7 +11,6 @@ export interface Output {
 }
 
 export interface GenerationMetrics {
-  kind: 'generation'
   /** Examples whose wanted answers were scored. */
   examples: number
   /** Tokens of those answers, end tokens included. */
@@ -30,7 +29,6 @@ export function generationMetrics(loss: number, examples: number, tokens: number
   const mean = (score: (output: string, target: string) => number): number | null =>
     outputs.length === 0 ? null : outputs.reduce((sum, { output, target }) => sum + score(output, target), 0) / outputs.length
   return {
-    kind: 'generation',
     examples,
     tokens,
     perplexity: Math.exp(loss),

@@ -1,12 +1,16 @@
 // Everything that the comparison shows of a run: one row a number, in the order of the page.
 import { bytes, change, count, fixed, seconds, shortCount } from '../../format'
-import type { Cost, RunResult } from '../training/records'
+import type { ClassificationResult, Cost, GenerationResult, RunResult } from '../training/records'
 
 export interface MetricRow {
   id: string
   title: string
+  /** Of which tasks a run has it; undefined of all. */
+  kind?: RunResult['kind']
   /** One sentence for someone who meets the word for the first time. */
   explanation: string
+  /** How it is computed, where the sentence alone would leave that open. */
+  formula?: string
   /** What tuning brings, what it takes, and what it breaks. */
   group: 'Gain' | 'Cost' | 'Harm'
   better: 'higher' | 'lower' | 'none'
@@ -17,9 +21,12 @@ export interface MetricRow {
   format(value: number): string
 }
 
-type Row = Omit<MetricRow, 'group' | 'short'> & { short?: boolean }
+type Row<Result = RunResult> = Omit<MetricRow, 'kind' | 'group' | 'short' | 'value'> & {
+  short?: boolean
+  value(result: Result): number | null
+}
 
-const gains: Row[] = [
+const labelGains: Row<ClassificationResult>[] = [
   {
     id: 'accuracy',
     title: 'Accuracy',
@@ -166,6 +173,75 @@ const gains: Row[] = [
   }
 ]
 
+const writtenGains: Row<GenerationResult>[] = [
+  {
+    id: 'perplexity',
+    title: 'Perplexity',
+    explanation:
+      'Among how many equally likely tokens the model seems to choose at each token of the wanted answers: 1 would be to know them.',
+    formula: 'exp(−mean of ln p(token)), over the tokens of all wanted answers, ends included.',
+    better: 'lower',
+    short: true,
+    value: ({ test }) => test.perplexity,
+    format: fixed
+  },
+  {
+    id: 'untrainedPerplexity',
+    title: 'Perplexity untrained',
+    explanation: 'The perplexity of the same model before any tuning.',
+    better: 'none',
+    value: ({ untrained }) => untrained.perplexity,
+    format: fixed
+  },
+  {
+    id: 'tokenF1',
+    title: 'Token F1',
+    explanation: 'How many words the written and the wanted answer share, in any order, averaged over the examples that were answered.',
+    formula: '2PR / (P + R), with P = shared words / words written and R = shared words / words wanted, without articles and punctuation.',
+    better: 'higher',
+    short: true,
+    value: ({ test }) => test.tokenF1,
+    format: fixed
+  },
+  {
+    id: 'tokenF1Gain',
+    title: 'Token F1 gained',
+    explanation: 'How much token F1 tuning added to what the same model had before it.',
+    better: 'higher',
+    value: ({ test, untrained }) => (test.tokenF1 === null || untrained.tokenF1 === null ? null : test.tokenF1 - untrained.tokenF1),
+    format: change
+  },
+  {
+    id: 'exactMatch',
+    title: 'Exact match',
+    explanation: 'The share of answers that are the wanted one word for word, but for capitals, articles and punctuation.',
+    formula: 'Answers whose words equal the wanted ones / answers.',
+    better: 'higher',
+    short: true,
+    value: ({ test }) => test.exactMatch,
+    format: fixed
+  },
+  {
+    id: 'rougeL',
+    title: 'ROUGE-L',
+    explanation:
+      'How much of the wanted answer was written in the right order, gaps allowed, averaged over the examples that were answered.',
+    formula: '2PR / (P + R), with P = L / words written, R = L / words wanted and L the length of their longest common subsequence.',
+    better: 'higher',
+    short: true,
+    value: ({ test }) => test.rougeL,
+    format: fixed
+  },
+  {
+    id: 'answersWritten',
+    title: 'Answers written',
+    explanation: 'How many test examples, the first ones, the model answered in words of its own.',
+    better: 'none',
+    value: ({ test }) => test.generated,
+    format: count
+  }
+]
+
 /** A cost of training, which a run without training does not have. */
 const trained = (read: (cost: Cost) => number | null) => (result: RunResult) =>
   result.cost.trainableParameters > 0 ? read(result.cost) : null
@@ -226,7 +302,7 @@ const costs: Row[] = [
     id: 'bestStep',
     title: 'Best step',
     explanation:
-      'The step whose model is compared here: the latest whose F1 on the validation examples is as high as the highest, give or take chance.',
+      'The step whose model is compared here: the latest whose F1 on the validation examples is as high as the highest, give or take chance; where answers are written, the one with the lowest validation loss.',
     better: 'none',
     value: (result) => (result.cost.trainableParameters > 0 ? result.bestStep : null),
     format: count
@@ -271,4 +347,21 @@ const harms: Row[] = [
 
 const grouped = (group: MetricRow['group'], rows: Row[]): MetricRow[] => rows.map((row) => ({ short: false, ...row, group }))
 
-export const metricTable: readonly MetricRow[] = [...grouped('Gain', gains), ...grouped('Cost', costs), ...grouped('Harm', harms)]
+/** Rows of one kind of task, which have no value in a result of another. */
+function ofKind<Kind extends RunResult['kind']>(kind: Kind, rows: Row<Extract<RunResult, { kind: Kind }>>[]): MetricRow[] {
+  const isOfKind = (result: RunResult): result is Extract<RunResult, { kind: Kind }> => result.kind === kind
+  return grouped(
+    'Gain',
+    rows.map((row) => ({ ...row, value: (result) => (isOfKind(result) ? row.value(result) : null) }))
+  ).map((row) => ({ ...row, kind }))
+}
+
+export const metricTable: readonly MetricRow[] = [
+  ...ofKind('classification', labelGains),
+  ...ofKind('generation', writtenGains),
+  ...grouped('Cost', costs),
+  ...grouped('Harm', harms)
+]
+
+/** The rows that a run of such a task has. */
+export const metricsOf = (kind: RunResult['kind']): MetricRow[] => metricTable.filter((row) => row.kind === undefined || row.kind === kind)

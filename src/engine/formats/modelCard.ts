@@ -1,5 +1,5 @@
 // The README.md of whatever leaves the library: what it is, how it was made, what came out, and how to load it.
-import { metricTable } from '../evaluation/metricTable'
+import { metricsOf } from '../evaluation/metricTable'
 import { methods } from '../methods/registry'
 import type { RaceSettings, Recipe } from '../training/recipe'
 import type { RunResult } from '../training/records'
@@ -43,7 +43,11 @@ const compared = [
   'rocAuc',
   'matthews',
   'logLoss',
-  'calibrationError'
+  'calibrationError',
+  'perplexity',
+  'tokenF1',
+  'exactMatch',
+  'rougeL'
 ]
 
 /** Markdown with the front matter of a Hugging Face model card. Names that come from people and files cannot act upon it. */
@@ -134,15 +138,20 @@ function recipeFacts({ parts, schedule, optimiser, batchSize, maximumLength, see
 }
 
 function results(result: RunResult): string {
-  const { stopReason, bestStep, test, validation, untrained, forgetting, cost } = result
-  const rows = metricTable
+  const { stopReason, bestStep, test, forgetting, cost } = result
+  // By kind, because each has metrics of its own.
+  const others: RunResult[] =
+    result.kind === 'generation'
+      ? [result.untrained, result.validation].map((metrics) => ({ ...result, test: metrics }))
+      : [result.untrained, result.validation].map((metrics) => ({ ...result, test: metrics }))
+  const rows = metricsOf(result.kind)
     .filter(({ id }) => compared.includes(id))
     .map(({ title, value, format }) => {
       const shown = (of: RunResult): string => {
         const number = value(of)
         return number === null ? 'not defined' : format(number)
       }
-      return `| ${title} | ${shown(result)} | ${shown({ ...result, test: untrained })} | ${shown({ ...result, test: validation })} |`
+      return `| ${[title, ...[result, ...others].map(shown)].join(' | ')} |`
     })
   return [
     [`| on ${test.examples} test examples | tuned | untrained | tuned, validation |`, '| --- | ---: | ---: | ---: |', ...rows].join('\n'),

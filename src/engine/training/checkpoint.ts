@@ -21,8 +21,11 @@ export interface CheckpointState {
   random: RandomState
   /** Batch shapes that are already compiled count anew after a reload; their charged time does not. */
   accounts: AccountsState
-  /** The step whose tensors are kept, the highest macro F1 so far and the loss there: -1 and infinite before the first validation. */
-  best: { step: number; f1Macro: number; loss: number; validationsWithoutGain: number }
+  /**
+   * The step whose tensors are kept, the highest macro F1 so far and the loss there: -1 and infinite before the first validation. Where answers are
+   * written there is no F1, and the loss is the lowest so far.
+   */
+  best: { step: number; f1Macro?: number; loss: number; validationsWithoutGain: number }
   curve: Curve
   /** Set where the run takes no more steps. */
   stopReason?: StopReason

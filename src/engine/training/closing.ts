@@ -1,6 +1,7 @@
 // What is measured when a run has taken its last step: its answers at the best checkpoint, and what it forgot.
-import { evaluate, type Evaluation, type Split } from '../evaluation/evaluate'
+import type { Evaluation, Split } from '../evaluation/evaluate'
 import { natsPerToken } from '../evaluation/forgetting'
+import { evaluateTask, type TaskEvaluation, type TaskSplit } from '../evaluation/taskEvaluation'
 import type { Adaptation } from '../methods/method'
 import { getMethod } from '../methods/registry'
 import { tunedAdaptation } from '../methods/tuned'
@@ -8,17 +9,31 @@ import type { DecoderConfig } from '../model/config'
 import type { Decoder } from '../model/decoder'
 import type { RaceData } from './data'
 import { forwardWork } from './eta'
-import type { Forgetting, Prediction, RunResult } from './records'
+import type { ClassificationResult, Forgetting, GenerationResult, Prediction, RunResult } from './records'
 import type { RaceRun } from './run'
 
 /** The untouched model with the task's prompt: measured once, the same for every run of a race. */
 export interface Untrained {
-  validation: Evaluation
-  test: Evaluation
+  validation: TaskEvaluation
+  test: TaskEvaluation
 }
 
 /** The splits as one prompt asks them. */
 export type Prompted = Pick<RaceData, 'validation' | 'test'>
+
+/** What the untouched model answers to both splits, given what it answered to `validation` before the first step: labels were scored then, nothing written. */
+export async function askUntouched(
+  decoder: Decoder,
+  splits: Prompted,
+  validation: TaskEvaluation,
+  between: () => Promise<void>
+): Promise<Untrained> {
+  const options = { writes: true, between }
+  return {
+    validation: validation.kind === 'classification' ? validation : await evaluateTask(decoder, splits.validation, options),
+    test: await evaluateTask(decoder, splits.test, options)
+  }
+}
 
 /** What is known before a run is evaluated. */
 export interface Measured {
@@ -48,8 +63,9 @@ export async function evaluateRun(
     }
     const tuned = tunedAdaptation(run.recipe.parts, run.bestTensors, decoder.config)
     try {
-      validation = await evaluate(decoder, data.validation, tuned.adaptation, clocked)
-      test = await evaluate(decoder, data.test, tuned.adaptation, clocked)
+      const options = { adaptation: tuned.adaptation, writes: true, between: clocked }
+      validation = await evaluateTask(decoder, data.validation, options)
+      test = await evaluateTask(decoder, data.test, options)
       forgetting = await measureForgetting(run, decoder, data, before, tuned.adaptation, clocked)
     } finally {
       tuned.dispose()
@@ -59,13 +75,38 @@ export async function evaluateRun(
   return {
     stopReason: run.stopReason ?? 'budget',
     bestStep: run.best.step,
-    labels: [...data.labels],
-    test: test.metrics,
-    validation: validation.metrics,
-    untrained: untrained.test.metrics,
     forgetting,
     cost: run.cost,
-    predictions: predictionsOf((prompted?.splits ?? data).test, test)
+    ...scoresOf(data.labels, (prompted?.splits ?? data).test, { validation, test }, untrained.test)
+  }
+}
+
+type Scores<Result> = Omit<Result, 'stopReason' | 'bestStep' | 'forgetting' | 'cost'>
+
+/** What the test split says of a model, by the kind of the task; `untrained` is the untouched model's on the same split. */
+function scoresOf(
+  labels: readonly string[],
+  split: TaskSplit,
+  { validation, test }: Untrained,
+  untrained: TaskEvaluation
+): Scores<ClassificationResult> | Scores<GenerationResult> {
+  if (test.kind === 'generation' && validation.kind === 'generation' && untrained.kind === 'generation') {
+    return { kind: 'generation', test: test.metrics, validation: validation.metrics, untrained: untrained.metrics, outputs: test.outputs }
+  }
+  if (
+    split.kind === 'generation' ||
+    test.kind !== 'classification' ||
+    validation.kind !== 'classification' ||
+    untrained.kind !== 'classification'
+  )
+    throw new Error('The splits of a task are of one kind.')
+  return {
+    kind: 'classification',
+    labels: [...labels],
+    test: test.metrics,
+    validation: validation.metrics,
+    untrained: untrained.metrics,
+    predictions: predictionsOf(split, test)
   }
 }
 
@@ -101,8 +142,21 @@ function predictionsOf(split: Split, { probabilities }: Evaluation): Prediction[
 }
 
 /** `forwardWork` of scoring a split. */
-export function splitWork(config: DecoderConfig, split: Split): number {
-  return split.batches.reduce((sum, { batch, tokens }) => sum + forwardWork(config, batch.size * batch.time, tokens.length), 0)
+export function splitWork(config: DecoderConfig, split: TaskSplit): number {
+  const batches =
+    split.kind === 'generation'
+      ? split.batches.map((batch) => ({ batch, labels: batch.labelIds.length }))
+      : split.batches.map(({ batch, tokens }) => ({ batch, labels: tokens.length }))
+  return batches.reduce((sum, { batch, labels }) => sum + forwardWork(config, batch.size * batch.time, labels), 0)
+}
+
+/** `forwardWork` of writing the answers of a split, each to its longest; none where labels are scored. */
+function writingWork(config: DecoderConfig, split: TaskSplit): number {
+  if (split.kind !== 'generation') return 0
+  return split.groups.reduce((sum, group) => {
+    const prompts = group.length * Math.max(...group.map((i) => split.prompts[i]!.length))
+    return sum + forwardWork(config, prompts, group.length) + split.maximumTokens * forwardWork(config, group.length, group.length)
+  }, 0)
 }
 
 /** `forwardWork` of measuring forgetting once. */
@@ -110,7 +164,14 @@ export function generalWork(config: DecoderConfig, { general }: RaceData): numbe
   return general.reduce((sum, { size, time, labelIds }) => sum + forwardWork(config, size * time, labelIds.length), 0)
 }
 
+/** `forwardWork` of `askUntouched`. */
+export function untouchedWork(config: DecoderConfig, { validation, test }: Prompted): number {
+  return askingWork(config, test) + (validation.kind === 'generation' ? askingWork(config, validation) : 0)
+}
+
 /** `forwardWork` of `evaluateRun` for a run that trains. */
 export function closingWork(config: DecoderConfig, data: RaceData): number {
-  return splitWork(config, data.validation) + splitWork(config, data.test) + generalWork(config, data)
+  return askingWork(config, data.validation) + askingWork(config, data.test) + generalWork(config, data)
 }
+
+const askingWork = (config: DecoderConfig, split: TaskSplit): number => splitWork(config, split) + writingWork(config, split)

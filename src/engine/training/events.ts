@@ -15,7 +15,8 @@ export type RacePhase = 'preparing' | 'running' | 'paused' | 'evaluating' | 'fin
 /** Pushed while a race goes on, in order. */
 export type RaceEvent =
   | { type: 'phase'; phase: RacePhase; detail: string }
-  | { type: 'untrained'; run: string; accuracy: number; validationLoss: number }
+  /** `accuracy` where there are labels. */
+  | { type: 'untrained'; run: string; accuracy?: number; validationLoss: number }
   | { type: 'step'; run: string; record: StepRecord }
   | { type: 'validation'; run: string; record: ValidationRecord }
   | { type: 'cost'; run: string; trainableParameters: number; adapterBytes: number; peakBytes: number }

@@ -1,13 +1,14 @@
 // Several runs on one decoder: they advance in turn, on the same batches, under one budget, and can be paused, stepped and stopped.
 import type { MemoryMeter } from '../device/memory'
 import { describeError } from '../errors'
-import { evaluate, NotFiniteError, type Evaluation } from '../evaluation/evaluate'
+import { NotFiniteError } from '../evaluation/evaluate'
 import { natsPerToken } from '../evaluation/forgetting'
+import { evaluateTask, type TaskEvaluation } from '../evaluation/taskEvaluation'
 import type { SavedPrompt } from '../methods/method'
 import type { Decoder } from '../model/decoder'
 import { nextTask } from '../nextTask'
 import type { Checkpoint, CheckpointKind } from './checkpoint'
-import { closingWork, evaluateRun, generalWork, splitWork, type Prompted, type Untrained } from './closing'
+import { askUntouched, closingWork, evaluateRun, generalWork, splitWork, untouchedWork, type Prompted } from './closing'
 import type { RaceData } from './data'
 import { etaSeconds } from './eta'
 import type { RaceCommand, RaceEvent, RacePhase, RunRequest } from './events'
@@ -43,9 +44,12 @@ export class Race {
   readonly #options: RaceOptions
   readonly #runs: readonly RaceRun[]
   readonly #saved = new Map<string, { step: number; at: number }>()
-  #untrained: Untrained | undefined
+  /** What the untouched model answers to the validation split, from before the first step. */
+  #untrained: TaskEvaluation | undefined
   /** By run that asks with a prompt of its own: what the untouched model answers to it. */
-  readonly #prompted = new Map<RaceRun, Untrained & { splits: Prompted }>()
+  readonly #prompted = new Map<RaceRun, { splits: Prompted; validation: TaskEvaluation }>()
+  /** Whether the untouched model has answered the test split too. */
+  #untouchedIsAsked = false
   #forgettingBefore: number | undefined
   #phase: { phase: RacePhase; detail: string } | undefined
   #paused = false
@@ -115,20 +119,19 @@ export class Race {
     this.#runs.forEach((run) => run.dispose())
   }
 
-  async #evaluateUntrained(): Promise<Untrained> {
+  /** The start of each curve; what is not drawn waits until the runs are done. */
+  async #evaluateUntrained(): Promise<TaskEvaluation> {
     const { decoder, data } = this.#options
     const between = (): Promise<void> => this.#hold('preparing', 'Asking the untouched model')
-    const ask = async (splits: Prompted): Promise<Untrained> => ({
-      validation: await evaluate(decoder, splits.validation, {}, between),
-      test: await evaluate(decoder, splits.test, {}, between)
-    })
+    const ask = (splits: Prompted): Promise<TaskEvaluation> => evaluateTask(decoder, splits.validation, { writes: false, between })
     const untrained = await ask(data)
     this.#untrained = untrained
     for (const run of this.#runs) {
       const splits = data.ownPrompt?.(run.recipe)
-      if (splits) this.#prompted.set(run, { splits, ...(await ask(splits)) })
-      const { metrics, loss } = (this.#prompted.get(run) ?? untrained).validation
-      this.#tell({ type: 'untrained', run: run.id, accuracy: metrics.accuracy, validationLoss: loss })
+      if (splits) this.#prompted.set(run, { splits, validation: await ask(splits) })
+      const own = this.#prompted.get(run)?.validation ?? untrained
+      const accuracy = own.kind === 'classification' && { accuracy: own.metrics.accuracy }
+      this.#tell({ type: 'untrained', run: run.id, validationLoss: own.loss, ...accuracy })
       this.#tellCost(run)
     }
     return untrained
@@ -190,11 +193,11 @@ export class Race {
   /** False where the run turned out to have diverged. */
   async #validate(run: RaceRun): Promise<boolean> {
     const { decoder, data } = this.#options
-    const untrained = this.#prompted.get(run) ?? this.#untrained
-    let evaluation: Evaluation
+    const untrained = this.#prompted.get(run)?.validation ?? this.#untrained
+    let evaluation: TaskEvaluation
     try {
       const between = (): Promise<void> => this.#hold('running', 'Training')
-      evaluation = run.trains || !untrained ? await run.validate(decoder, data.validation, between) : untrained.validation
+      evaluation = run.trains || !untrained ? await run.validate(decoder, data.validation, between) : untrained
     } catch (error) {
       if (!(error instanceof NotFiniteError)) throw error
       await this.#diverge(run, run.stepsDone)
@@ -244,19 +247,23 @@ export class Race {
     }
   }
 
-  async #close(untrained: Untrained): Promise<void> {
+  async #close(validation: TaskEvaluation): Promise<void> {
     const { decoder, data } = this.#options
     const between = (detail: string) => () => this.#hold('evaluating', detail)
+    const untouched = between('Measuring what the untouched model knows')
     this.#tellPhase('evaluating', 'Measuring what the untouched model knows')
     this.#tellTimeLeft()
-    this.#forgettingBefore ??= await natsPerToken(decoder, data.general, {}, between('Measuring what the untouched model knows'))
-    const before = { untrained, forgettingBefore: this.#forgettingBefore }
+    this.#forgettingBefore ??= await natsPerToken(decoder, data.general, {}, untouched)
+    const before = { untrained: await askUntouched(decoder, data, validation, untouched), forgettingBefore: this.#forgettingBefore }
+    this.#untouchedIsAsked = true
     for (const run of this.#runs) {
       const detail = `Testing ${run.request.name}`
       this.#tellPhase('evaluating', detail)
       this.#tellTimeLeft()
       try {
-        const measured = { ...before, prompted: this.#prompted.get(run) }
+        const own = this.#prompted.get(run)
+        const prompted = own && { splits: own.splits, ...(await askUntouched(decoder, own.splits, own.validation, between(detail))) }
+        const measured = { ...before, prompted }
         this.#tell({ type: 'result', run: run.id, result: await evaluateRun(run, decoder, data, measured, between(detail)) })
       } catch (error) {
         if (!(error instanceof NotFiniteError)) throw error
@@ -301,8 +308,9 @@ export class Race {
   #tellTimeLeft(): void {
     const { decoder, data, settings } = this.#options
     const { config } = decoder
-    const untrainedRate = this.#untrained?.validation.millisecondsPerWork ?? 0
-    const untouched = this.#forgettingBefore === undefined ? untrainedRate * generalWork(config, data) : 0
+    const untrainedRate = this.#untrained?.millisecondsPerWork ?? 0
+    const general = this.#forgettingBefore === undefined ? generalWork(config, data) : 0
+    const untouched = untrainedRate * (general + (this.#untouchedIsAsked ? 0 : untouchedWork(config, data)))
     const seconds = etaSeconds(
       this.#runs.map((run, i) => {
         const rate = run.millisecondsPerWork ?? untrainedRate

@@ -1,4 +1,5 @@
 // What a run reports while it is tuned and when it is done: plain data that crosses the worker's door and is stored.
+import type { GenerationMetrics, Output } from '../evaluation/generationMetrics'
 import type { ClassificationMetrics } from '../evaluation/metrics'
 
 export interface StepRecord {
@@ -20,8 +21,9 @@ export interface ValidationRecord {
   seconds: number
   /** Mean nats per label token. */
   loss: number
-  accuracy: number
-  f1Macro: number
+  /** Of the labels; absent where answers are written, whose measure is the perplexity: the exponential of the loss. */
+  accuracy?: number
+  f1Macro?: number
 }
 
 export interface Curve {
@@ -63,16 +65,31 @@ export interface Prediction {
 
 export type StopReason = 'budget' | 'patience' | 'stopped' | 'diverged'
 
-export interface RunResult {
+interface RunOutcome {
   stopReason: StopReason
   /** The step whose checkpoint was evaluated: the best on the validation split. */
   bestStep: number
+  forgetting: Forgetting
+  cost: Cost
+}
+
+export interface ClassificationResult extends RunOutcome {
+  kind: 'classification'
   labels: string[]
   test: ClassificationMetrics
   validation: ClassificationMetrics
   /** The same prompt before any tuning, on the test split. */
   untrained: ClassificationMetrics
-  forgetting: Forgetting
-  cost: Cost
   predictions: Prediction[]
 }
+
+export interface GenerationResult extends RunOutcome {
+  kind: 'generation'
+  test: GenerationMetrics
+  validation: GenerationMetrics
+  untrained: GenerationMetrics
+  /** What was written for the first test examples. */
+  outputs: Output[]
+}
+
+export type RunResult = ClassificationResult | GenerationResult

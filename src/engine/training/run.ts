@@ -1,7 +1,8 @@
 // One run of a race: its trainer, its place in the data, its curve, and the best tensors so far.
 import type { MemoryMeter } from '../device/memory'
-import { evaluate, type Evaluation, type Split } from '../evaluation/evaluate'
+import { evaluate } from '../evaluation/evaluate'
 import { readFeatures, type Features } from '../evaluation/features'
+import { evaluateTask, type LabelEvaluation, type TaskEvaluation, type TaskSplit } from '../evaluation/taskEvaluation'
 import { safetensorsLength } from '../formats/safetensors'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Adaptation, SavedPrompt } from '../methods/method'
@@ -20,7 +21,7 @@ export interface StoredCheckpoints {
 }
 
 /** Before the first validation, which any result beats. */
-const NOTHING_YET: CheckpointState['best'] = { step: 0, f1Macro: -1, loss: Infinity, validationsWithoutGain: 0 }
+const NOTHING_YET = { step: 0, f1Macro: -1, loss: Infinity, validationsWithoutGain: 0 }
 
 export interface RunOptions {
   decoder: Decoder
@@ -141,35 +142,35 @@ export class RaceRun {
   }
 
   /** How the tensors as they are now answer the validation split. Throws a `NotFiniteError` where they give no finite answers. */
-  async validate(decoder: Decoder, split: Split, between: () => Promise<void>): Promise<Evaluation> {
+  async validate(decoder: Decoder, split: TaskSplit, between: () => Promise<void>): Promise<TaskEvaluation> {
+    const adaptation = this.adaptation()
+    if (split.kind === 'generation' || !this.trainer.readsFeatures) {
+      return evaluateTask(decoder, split, { adaptation, writes: false, between })
+    }
     let milliseconds = 0
-    if (this.trainer.readsFeatures && !this.#features.validation) {
-      this.#features.validation = await readFeatures(decoder, split, this.adaptation(), between)
+    if (!this.#features.validation) {
+      this.#features.validation = await readFeatures(decoder, split, adaptation, between)
       milliseconds = this.#features.validation.milliseconds
     }
-    const evaluation = await evaluate(decoder, split, this.adaptation(), between, this.#features.validation)
-    return { ...evaluation, milliseconds: milliseconds + evaluation.milliseconds }
+    const evaluation = await evaluate(decoder, split, adaptation, between, this.#features.validation)
+    return { ...evaluation, kind: 'classification', milliseconds: milliseconds + evaluation.milliseconds }
   }
 
-  /**
-   * Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept: the latest whose macro F1 lies
-   * within one standard error of the highest. On a split this small a single highest value is luck (reviews, three seeds: test accuracy 0.69 at the
-   * highest, 0.70 at the last), and the loss alone would choose too early, since overconfidence raises it while the answers still get better.
-   */
-  async addValidation({ loss, metrics }: Evaluation): Promise<boolean> {
+  /** Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept. */
+  async addValidation(evaluation: TaskEvaluation): Promise<boolean> {
     const step = this.stepsDone
     const best = this.#best
-    const f1Macro = metrics.macro.f1
-    this.#curve.validation.push({ step, seconds: this.trainer.accounts.seconds, loss, accuracy: metrics.accuracy, f1Macro })
-    const gained = f1Macro > best.f1Macro || (f1Macro === best.f1Macro && loss < best.loss)
-    const highest = Math.max(f1Macro, best.f1Macro)
-    const standardError = Math.sqrt((highest * (1 - highest)) / metrics.examples)
+    const { loss } = evaluation
+    const isLabels = evaluation.kind === 'classification'
+    const scores = isLabels && { accuracy: evaluation.metrics.accuracy, f1Macro: evaluation.metrics.macro.f1 }
+    this.#curve.validation.push({ step, seconds: this.trainer.accounts.seconds, loss, ...scores })
+    const { gained, isGood, f1Macro } = isLabels ? judgeLabels(evaluation, best) : judgeLoss(loss, best.loss)
     // After a reload the best may lie ahead of where the run goes on; when it is reached again it is kept again.
-    const isBest = f1Macro >= highest - standardError || step === best.step
+    const isBest = isGood || step === best.step
     if (isBest) this.#bestTensors = await this.trainer.tensors('best')
     this.#best = {
       step: isBest ? step : best.step,
-      f1Macro: highest,
+      ...(f1Macro !== undefined && { f1Macro }),
       loss: gained ? loss : best.loss,
       // Patience is for the last stage: a stage that is not yet reached may gain what this one does not.
       validationsWithoutGain: gained || !this.#isInLastStage ? 0 : best.validationsWithoutGain + 1
@@ -260,3 +261,27 @@ function stepLimit({ parts, batchSize }: Recipe, data: RaceData): number | undef
   const passes = Math.max(...limits)
   return Number.isFinite(passes) ? passes * Math.max(1, Math.floor(data.training().labels.length / batchSize)) : undefined
 }
+
+/** What a validation says of a run: whether it is better than all before, and whether its tensors are to be kept. */
+interface Judgement {
+  gained: boolean
+  isGood: boolean
+  /** The highest so far. */
+  f1Macro?: number
+}
+
+/**
+ * The best is the latest whose macro F1 lies within one standard error of the highest. On a split this small a single highest value is luck (reviews,
+ * three seeds: test accuracy 0.69 at the highest, 0.70 at the last), and the loss alone would choose too early, since overconfidence raises it while
+ * the answers still get better.
+ */
+function judgeLabels({ loss, metrics }: LabelEvaluation, best: CheckpointState['best']): Judgement {
+  const { f1Macro: before = NOTHING_YET.f1Macro } = best
+  const f1 = metrics.macro.f1
+  const highest = Math.max(f1, before)
+  const standardError = Math.sqrt((highest * (1 - highest)) / metrics.examples)
+  return { gained: f1 > before || (f1 === before && loss < best.loss), isGood: f1 >= highest - standardError, f1Macro: highest }
+}
+
+/** Where answers are written the best is the lowest loss, hence the lowest perplexity: it is a mean over hundreds of tokens, and chance moves it little. */
+const judgeLoss = (loss: number, before: number): Judgement => ({ gained: loss < before, isGood: loss <= before })

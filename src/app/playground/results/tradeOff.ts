@@ -1,4 +1,5 @@
 // Gain against price: where each run stands between how much it trains and how much it gets right.
+import { exampleScores, score, standardError } from '../../../state/score'
 import type { FinishedRun } from './finished'
 
 export interface Interval {
@@ -19,7 +20,7 @@ export interface TradeOffPoint {
   run: FinishedRun
   /** 0 to 1 along a logarithmic axis that begins at nothing trained. */
   across: number
-  accuracy: number
+  score: number
   interval: Interval
 }
 
@@ -45,8 +46,18 @@ export function placeOf(count: number, { from, to }: { from: number; to: number 
 
 export function tradeOff(runs: readonly FinishedRun[]): TradeOffPoint[] {
   const powers = axisPowers(runs)
-  return runs.map((run) => {
-    const { accuracy, examples } = run.result.test
-    return { run, accuracy, across: placeOf(run.result.cost.trainableParameters, powers), interval: wilsonInterval(accuracy, examples) }
-  })
+  return runs.map((run) => ({
+    run,
+    score: score(run.result),
+    across: placeOf(run.result.cost.trainableParameters, powers),
+    interval: intervalOf(run)
+  }))
+}
+
+/** Where chance leaves the score: an accuracy is a share; a token F1 is a mean of any values, whose interval is the normal one. */
+function intervalOf({ result }: FinishedRun): Interval {
+  const value = score(result)
+  if (result.kind === 'classification') return wilsonInterval(value, result.test.examples)
+  const half = result.outputs.length === 0 ? 1 : 1.96 * standardError(exampleScores(result))
+  return { low: Math.max(0, value - half), high: Math.min(1, value + half) }
 }

@@ -53,7 +53,7 @@ export class EngineSession {
   deviceProblem = $state.raw<Problem | undefined>(undefined)
   readonly model = new Loaded<ModelSource, ModelReport>()
   readonly task = new Loaded<TaskSource, TaskReport>()
-  /** Numbers trained, by method; empty until the model is known. */
+  /** Numbers trained, by method or hybrid; empty until the model is known. */
   trainableParameters = $state.raw<Readonly<Record<string, number>>>({})
   #started: Promise<void> | undefined
   #counted = 0
@@ -85,13 +85,13 @@ export class EngineSession {
     })
   }
 
-  /** Asks how many numbers each run would train; runs are known here by their method. */
+  /** Asks how many numbers each run would train; the id of a run is the key of its method or hybrid. */
   async countParameters(model: ModelSource, runs: RunRequest[]): Promise<void> {
     const asked = ++this.#counted
     try {
       const counts = await this.api.trainableParameters(model, runs)
       if (asked !== this.#counted) return
-      this.trainableParameters = Object.fromEntries(runs.map((run) => [run.recipe.parts[0]?.method ?? run.id, counts[run.id] ?? 0]))
+      this.trainableParameters = counts
     } catch {
       // Shown beside the option that cannot be met when the race is started; a count is only a help.
     }

@@ -1,5 +1,9 @@
 // The set-up as a link: one row per field of the address, read with a note on what could not be used, written without the defaults.
-import { siteModels, siteTasks } from './catalogue'
+import type { Method } from '../engine/methods/method'
+import { parseHubAddress } from '../storage/hubNames'
+import { siteTasks } from './catalogue'
+import { hybridProblem, readHybrid } from './hybrids'
+import { modelOfKey } from './modelKeys'
 import { defaultSetup, numberProblem, type NumberFieldName, type SetupValues } from './setup'
 
 interface LinkField {
@@ -10,13 +14,13 @@ interface LinkField {
   read(text: string, known: KnownMethods): Partial<SetupValues> | string
 }
 
-/** Ids of methods that train. */
-export type KnownMethods = readonly string[]
+/** Rows of the methods that train. */
+export type KnownMethods = readonly Method[]
 
-const oneOf = (name: 'model' | 'task', rows: readonly { id: string }[]): LinkField => ({
+const oneText = (name: 'model' | 'task' | 'hub', read: LinkField['read']): LinkField => ({
   name,
   write: (values) => (values[name] === defaultSetup[name] ? undefined : values[name]),
-  read: (text) => (rows.some((row) => row.id === text) ? { [name]: text } : `There is no ${name} called “${text}”.`)
+  read
 })
 
 const wholeNumber = (name: NumberFieldName): LinkField => ({
@@ -42,17 +46,32 @@ const methodsField: LinkField = {
   write: (values) => (values.methods.join() === defaultSetup.methods.join() ? undefined : values.methods.join(',')),
   read: (text, known) => {
     const ids = [...new Set(text.split(',').filter((id) => id !== ''))]
-    const strange = ids.filter((id) => !known.includes(id))
+    const strange = ids.filter((id) => !known.some((method) => method.id === id))
     if (strange.length > 0) return `There is no method called “${strange.join('”, “')}”.`
     return ids.length > 0 ? { methods: ids } : 'No method is named.'
   }
 }
 
+const hybridsField: LinkField = {
+  name: 'hybrids',
+  write: (values) => (values.hybrids.length === 0 ? undefined : values.hybrids.join(',')),
+  read: (text, known) => {
+    const keys = [...new Set(text.split(',').filter((key) => key !== ''))]
+    const problem = keys.map((key) => hybridProblem(readHybrid(key), known)).find((found) => found !== undefined)
+    return problem ?? { hybrids: keys }
+  }
+}
+
 /** All fields of the address, in their order. */
 export const linkFields: readonly LinkField[] = [
-  oneOf('model', siteModels),
-  oneOf('task', siteTasks),
+  oneText('model', (text) => (modelOfKey(text) ? { model: text } : `There is no model called “${text}”.`)),
+  oneText('hub', (text) => {
+    const hub = parseHubAddress(text)
+    return hub === undefined ? `“${text}” is not the address of a hub.` : { hub }
+  }),
+  oneText('task', (text) => (siteTasks.some((row) => row.id === text) ? { task: text } : `There is no task called “${text}”.`)),
   methodsField,
+  hybridsField,
   budgetNumber('steps'),
   budgetNumber('seconds'),
   wholeNumber('evaluateEvery'),
@@ -68,12 +87,13 @@ export function writeLink(values: SetupValues): string {
     const text = field.write(values)
     if (text !== undefined) query.set(field.name, text)
   }
-  return query.toString().replaceAll('%2C', ',')
+  // These need no escape behind the sign of a fragment, and links are read by people.
+  return query.toString().replace(/%(2C|3A|2F|40)/g, decodeURIComponent)
 }
 
 /** The set-up that a query asks for. What cannot be used stays at its default and is named in `notes`. */
 export function readLink(query: string, known: KnownMethods): { values: SetupValues; notes: string[] } {
-  const values: SetupValues = { ...defaultSetup, methods: [...defaultSetup.methods] }
+  const values: SetupValues = { ...defaultSetup, methods: [...defaultSetup.methods], hybrids: [] }
   const notes: string[] = []
   for (const [name, text] of new URLSearchParams(query)) {
     const field = linkFields.find((row) => row.name === name)

@@ -1,7 +1,8 @@
 // What the visitor has chosen in the rail, and whether a race can start with it.
 import type { Method } from '../engine/methods/method'
 import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
-import { siteModels, siteTasks } from './catalogue'
+import { siteTasks } from './catalogue'
+import { hybridKey, partKey, readHybrid, type Hybrid } from './hybrids'
 import { readLink, writeLink } from './link'
 import { askedWith, labPromptOf, taskKey, type LabPrompt } from './promptTry'
 import {
@@ -13,6 +14,7 @@ import {
   raceRequest,
   runRequests,
   setupOf,
+  sourceOfModel,
   type MethodSetup,
   type MethodTable,
   type FileTask,
@@ -21,7 +23,7 @@ import {
 } from './setup'
 
 export class Setup {
-  values = $state<SetupValues>({ ...defaultSetup, methods: [...defaultSetup.methods] })
+  values = $state<SetupValues>({ ...defaultSetup, methods: [...defaultSetup.methods], hybrids: [] })
   methodSetups = $state<Record<string, MethodSetup>>({})
   /** A data set of the visitor's own, in place of one of the site's. */
   file = $state.raw<FileTask | undefined>(undefined)
@@ -37,11 +39,9 @@ export class Setup {
   }
 
   readLink(query: string): void {
-    const { values, notes } = readLink(
-      query,
-      this.tunable.map((method) => method.id)
-    )
+    const { values, notes } = readLink(query, this.tunable)
     this.values = values
+    values.hybrids.forEach((key) => this.#prepareParts(key))
     this.linkNotes = notes
   }
 
@@ -74,7 +74,7 @@ export class Setup {
   }
 
   get model(): ModelSource {
-    return { kind: 'site', path: siteModels.find((row) => row.id === this.values.model)?.path ?? this.values.model }
+    return sourceOfModel(this.values)
   }
 
   get task(): TaskSource {
@@ -105,12 +105,12 @@ export class Setup {
       (field) => field !== (values.budgetKind === 'steps' ? 'seconds' : 'steps')
     )
     const numbers = fields.map((field) => numberProblem(field, values[field])).filter((problem) => problem !== undefined)
-    return values.methods.length === 0 ? ['Tick at least one method to tune.', ...numbers] : numbers
+    return values.methods.length + values.hybrids.length === 0 ? ['Tick at least one method to tune.', ...numbers] : numbers
   }
 
-  /** A method's place in the race, which decides its letter and colour; undefined where it is not chosen. */
-  placeOf(method: string): number | undefined {
-    const index = this.values.methods.indexOf(method)
+  /** The place in the race of a method or a hybrid, which decides its letter and colour; undefined where it is not chosen. */
+  placeOf(key: string): number | undefined {
+    const index = [...this.values.methods, ...this.values.hybrids].indexOf(key)
     return index < 0 ? undefined : index + 1
   }
 
@@ -120,14 +120,32 @@ export class Setup {
     this.values.methods = this.tunable.map((row) => row.id).filter((id) => ids.includes(id))
   }
 
+  addHybrid(hybrid: Hybrid): void {
+    const key = hybridKey(hybrid)
+    this.#prepareParts(key)
+    if (!this.values.hybrids.includes(key)) this.values.hybrids.push(key)
+  }
+
+  removeHybrid(key: string): void {
+    this.values.hybrids = this.values.hybrids.filter((other) => other !== key)
+  }
+
+  /** Each part has options and a learning rate of its own, which begin as those of the method. */
+  #prepareParts(key: string): void {
+    for (const id of readHybrid(key).methods) {
+      const method = this.methods.find((row) => row.id === id)
+      if (method) this.methodSetups[partKey(key, id)] ??= defaultMethodSetup(method)
+    }
+  }
+
   runs(): RunRequest[] {
     return runRequests($state.snapshot(this.values), this.#options(), this.#table, newId)
   }
 
-  /** Every method as a run of its own, to count what it would train. */
+  /** Every method, and each hybrid, as a run that is known by its key, to count what it would train. */
   runsToCount(): RunRequest[] {
     const values = { ...$state.snapshot(this.values), methods: this.methods.map((method) => method.id) }
-    return runRequests(values, this.#options(), this.#table, newId)
+    return runRequests(values, this.#options(), this.#table, (key) => key)
   }
 
   /** What each method is given; the hand-written prompt only what the lab gave it for this task. */

@@ -1,8 +1,11 @@
 // The settings of a race that is about to start: sensible from the first moment, and turned into a request when someone presses Start.
 import type { Method, OptionValues } from '../engine/methods/method'
-import type { Recipe } from '../engine/training/recipe'
-import type { RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
+import { inStages } from '../engine/training/defaultRecipe'
+import type { Recipe, RecipePart } from '../engine/training/recipe'
+import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
 import { siteModels, siteTasks } from './catalogue'
+import { hybridKey, hybridOf, hybridTitle, partKey, readHybrid } from './hybrids'
+import { DEFAULT_HUB, modelKey, modelOfKey, modelTitle } from './modelKeys'
 
 export const BASELINE = 'handwrittenPrompt'
 
@@ -20,12 +23,16 @@ export interface MethodSetup {
 
 /** What the rail shows and the link carries. */
 export interface SetupValues {
-  /** Of `siteModels`. */
+  /** As `modelKeys.ts` names it. */
   model: string
+  /** The address that models are downloaded from. */
+  hub: string
   /** Of `siteTasks`; ignored where a file of the user's is chosen. */
   task: string
   /** Methods that are tuned, beside the hand-written prompt. */
   methods: string[]
+  /** Several methods as one run each, by their `hybridKey`. */
+  hybrids: string[]
   budgetKind: 'steps' | 'seconds'
   steps: number
   seconds: number
@@ -37,8 +44,10 @@ export interface SetupValues {
 
 export const defaultSetup: Readonly<SetupValues> = {
   model: siteModels[0]?.id ?? '',
+  hub: DEFAULT_HUB,
   task: siteTasks[0]?.id ?? '',
   methods: ['softPrompt', 'allWeights'],
+  hybrids: [],
   budgetKind: 'steps',
   steps: 100,
   seconds: 60,
@@ -98,23 +107,36 @@ export function defaultMethodSetup(method: Method): MethodSetup {
   return { options, learningRate: method.defaults.learningRate, weightDecay: method.defaults.weightDecay }
 }
 
-/** The runs of a race: the hand-written prompt first, then every chosen method in the registry's order. */
+/** The runs of a race: the hand-written prompt first, then every chosen method in the registry's order, then the hybrids. */
 export function runRequests(
   values: SetupValues,
   methodSetups: Readonly<Record<string, MethodSetup>>,
   table: MethodTable,
-  newId: () => string
+  newId: (key: string) => string
 ): RunRequest[] {
-  return table.methods
+  const partOf = (method: Method, key: string): RecipePart => {
+    const { options, learningRate, weightDecay } = methodSetups[key] ?? defaultMethodSetup(method)
+    return { method: method.id, options: { ...options }, learningRate, weightDecay }
+  }
+  const run = (key: string, name: string, parts: RecipePart[]): RunRequest => {
+    const recipe = { ...table.defaultRecipe(parts[0]?.method ?? '', values.seed), parts, batchSize: values.batchSize }
+    return { id: newId(key), name, recipe }
+  }
+  const single = table.methods
     .filter((method) => method.id === BASELINE || values.methods.includes(method.id))
     .sort((a, b) => Number(b.id === BASELINE) - Number(a.id === BASELINE))
-    .map((method) => {
-      const { options, learningRate, weightDecay } = methodSetups[method.id] ?? defaultMethodSetup(method)
-      const part = { method: method.id, options: { ...options }, learningRate, weightDecay }
-      const recipe = { ...table.defaultRecipe(method.id, values.seed), parts: [part], batchSize: values.batchSize }
-      return { id: newId(), name: method.title, recipe }
-    })
+    .map((method) => run(method.id, method.title, [partOf(method, method.id)]))
+  const hybrids = values.hybrids.map((key) => {
+    const hybrid = readHybrid(key)
+    const rows = hybrid.methods.flatMap((id) => table.methods.find((method) => method.id === id) ?? [])
+    const parts = rows.map((method) => partOf(method, partKey(key, method.id)))
+    return run(key, hybridTitle(hybrid, table.methods), hybrid.isStaged ? inStages(parts) : parts)
+  })
+  return [...single, ...hybrids]
 }
+
+/** The chosen model, whether it is in this browser or not. */
+export const sourceOfModel = ({ model }: SetupValues): ModelSource => modelOfKey(model) ?? { kind: 'site', path: model }
 
 /** Everything the worker needs to start; `newId` gives a new id for the race and for each run. */
 export function raceRequest(
@@ -122,21 +144,23 @@ export function raceRequest(
   methodSetups: Readonly<Record<string, MethodSetup>>,
   table: MethodTable,
   task: TaskSource,
-  newId: () => string
+  newId: (key?: string) => string
 ): RaceRequest {
   const budget =
     values.budgetKind === 'steps' ? { kind: 'steps' as const, steps: values.steps } : { kind: 'seconds' as const, seconds: values.seconds }
   const taskTitle = task.kind === 'site' ? (siteTasks.find((row) => row.path === task.path)?.title ?? task.path) : task.name
-  const modelRow = siteModels.find((row) => row.id === values.model)
+  const model = sourceOfModel(values)
   return {
     id: newId(),
-    name: `${taskTitle}, ${modelRow?.title ?? values.model}`,
-    model: { kind: 'site', path: modelRow?.path ?? values.model },
+    name: `${taskTitle}, ${modelTitle(model)}`,
+    model,
     task,
     runs: runRequests(values, methodSetups, table, newId),
     settings: { budget, evaluateEvery: values.evaluateEvery, patience: values.patience }
   }
 }
+
+const unique = (ids: string[]): string[] => [...new Set(ids)]
 
 export type FileTask = Extract<TaskSource, { kind: 'file' }>
 
@@ -146,14 +170,17 @@ export function setupOf(
   values: SetupValues
 ): { values: SetupValues; methodSetups: Record<string, MethodSetup>; file: FileTask | undefined } {
   const { model, task, settings } = request
-  const parts = request.runs.flatMap((run) => run.recipe.parts)
+  const runs = request.runs.map(({ recipe: { parts } }) => ({ parts, hybrid: parts.length > 1 ? hybridKey(hybridOf(parts)) : undefined }))
   const recipe = request.runs[0]?.recipe
   return {
     values: {
       ...values,
-      model: siteModels.find((row) => model.kind === 'site' && row.path === model.path)?.id ?? values.model,
+      model: modelKey(model) ?? values.model,
       task: siteTasks.find((row) => task.kind === 'site' && row.path === task.path)?.id ?? values.task,
-      methods: [...new Set(parts.map((part) => part.method))].filter((method) => method !== BASELINE),
+      methods: unique(runs.flatMap(({ parts, hybrid }) => (hybrid === undefined ? (parts[0]?.method ?? []) : []))).filter(
+        (method) => method !== BASELINE
+      ),
+      hybrids: unique(runs.flatMap(({ hybrid }) => hybrid ?? [])),
       budgetKind: settings.budget.kind,
       ...(settings.budget.kind === 'steps' ? { steps: settings.budget.steps } : { seconds: settings.budget.seconds }),
       evaluateEvery: settings.evaluateEvery,
@@ -161,7 +188,12 @@ export function setupOf(
       ...(recipe && { batchSize: recipe.batchSize, seed: recipe.seed })
     },
     methodSetups: Object.fromEntries(
-      parts.map(({ method, options, learningRate, weightDecay }) => [method, { options: { ...options }, learningRate, weightDecay }])
+      runs.flatMap(({ parts, hybrid }) =>
+        parts.map(({ method, options, learningRate, weightDecay }) => [
+          hybrid === undefined ? method : partKey(hybrid, method),
+          { options: { ...options }, learningRate, weightDecay }
+        ])
+      )
     ),
     file: task.kind === 'file' ? task : undefined
   }

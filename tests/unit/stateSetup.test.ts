@@ -33,7 +33,7 @@ const table: MethodTable = {
   methods: [method('softPrompt', true), method('handwrittenPrompt', false), method('allWeights', true)],
   defaultRecipe: (_method, seed) => recipe(seed)
 }
-const known = ['softPrompt', 'allWeights']
+const known = table.methods.filter((row) => row.trains)
 const reviews = { kind: 'site' as const, path: 'tasks/reviews' }
 
 function numbered(): () => string {
@@ -57,6 +57,7 @@ describe('raceRequest', () => {
       ...defaultSetup,
       task: 'support',
       methods: ['allWeights'],
+      hybrids: ['softPrompt-allWeights'],
       budgetKind: 'seconds',
       seconds: 30,
       patience: 3,
@@ -65,6 +66,11 @@ describe('raceRequest', () => {
     const task = { kind: 'site' as const, path: 'tasks/support' }
     const again = setupOf(raceRequest(values, {}, table, task, numbered()), { ...defaultSetup })
     expect(again.values).toEqual(values)
+    expect(again.methodSetups['softPrompt-allWeights/softPrompt']).toEqual({
+      options: { tokens: 20 },
+      learningRate: 0.3,
+      weightDecay: 0.01
+    })
     expect(again.methodSetups['allWeights']).toEqual({ options: { tokens: 20 }, learningRate: 0.3, weightDecay: 0.01 })
   })
 })
@@ -85,8 +91,10 @@ describe('links', () => {
   it('carry every field there and back', () => {
     const values: SetupValues = {
       model: 'tuneground-7m',
+      hub: defaultSetup.hub,
       task: 'support',
       methods: ['allWeights'],
+      hybrids: ['softPrompt*allWeights', 'softPrompt-allWeights'],
       budgetKind: 'steps',
       steps: 12,
       seconds: defaultSetup.seconds,
@@ -96,7 +104,7 @@ describe('links', () => {
       seed: 42
     }
     expect(writeLink(values)).toBe(
-      'model=tuneground-7m&task=support&methods=allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&seed=42'
+      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&seed=42'
     )
     expect(readLink(writeLink(values), known)).toEqual({ values, notes: [] })
   })

@@ -70,14 +70,16 @@ for (const [name, shape] of [
   test(`rotary turns ${name}`, async () => {
     const next = stream(shape.headSize)
     const { batch, time, heads, headSize, dimensions, offset } = shape
-    const x = normal([batch * time, heads * headSize], next)
+    const query = normal([batch * time, heads * headSize], next)
+    const key = normal([batch * time, headSize], next)
     const angles = normal([offset + time, dimensions / 2], next)
     const table = { cosine: tf.cos(angles) as tf.Tensor2D, sine: tf.sin(angles) as tf.Tensor2D }
     await expectSame(
-      (a) => rotaryFused(a as tf.Tensor2D, table, shape),
-      (a) => rotaryComposed(a as tf.Tensor2D, table, shape),
-      [x]
+      (...states) => tf.concat(rotaryFused(states as tf.Tensor2D[], table, { ...shape, heads: [heads, 1] }), 1),
+      (a, b) =>
+        tf.concat([rotaryComposed(a as tf.Tensor2D, table, shape), rotaryComposed(b as tf.Tensor2D, table, { ...shape, heads: 1 })], 1),
+      [query, key]
     )
-    tf.dispose([x, angles, table])
+    tf.dispose([query, key, angles, table])
   })
 }

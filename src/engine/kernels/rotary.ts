@@ -21,14 +21,19 @@ export interface RotaryShape {
 }
 
 /**
- * Turns the first `dimensions` of each head by its position's angles. `x` `[batch * time, heads * headSize]` float32; same shape out.
- * The table must reach `offset + time` positions.
+ * Turns the first `dimensions` of each head by its position's angles: queries and keys, which stand at the same places, in one operation. Each of `states`
+ * is `[batch * time, heads * headSize]` float32, with its own `heads`; same shapes out. The table must reach `offset + time` positions.
  */
-export function rotary(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
-  return isWebGpu() ? rotaryFused(x, table, shape) : rotaryComposed(x, table, shape)
+export function rotary(
+  states: readonly tf.Tensor2D[],
+  table: RotaryTable,
+  shape: Omit<RotaryShape, 'heads'> & { heads: readonly number[] }
+): tf.Tensor2D[] {
+  if (isWebGpu()) return rotaryFused(states, table, shape)
+  return states.map((x, at) => rotaryComposed(x, table, { ...shape, heads: shape.heads[at] as number }))
 }
 
-/** The form in TensorFlow.js operations, for every backend. */
+/** The form in TensorFlow.js operations, for every backend, of one tensor of states. */
 export function rotaryComposed(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
   const { batch, time, heads, headSize, dimensions, offset } = shape
   const half = dimensions / 2

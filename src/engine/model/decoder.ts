@@ -10,6 +10,7 @@ import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
 import { linear } from '../kernels/linear'
+import { linearGroup } from '../kernels/linearGroup'
 import { PackedMatrix, unpacked, type FrozenMatrix } from '../kernels/packed'
 import { rmsNorm } from '../kernels/rmsNorm'
 import { rotary, type RotaryShape, type RotaryTable } from '../kernels/rotary'
@@ -218,6 +219,24 @@ export class Decoder {
     return residual ? tf.add(y, residual) : y
   }
 
+  /** Several linear layers of one input: one product where nothing makes their inputs differ and either all of their weights are trained or none. */
+  #projectAll(x: tf.Tensor2D, projections: readonly Projection[], adaptation: Adaptation): tf.Tensor2D[] {
+    const alike = (value: (projection: Projection) => unknown): boolean => new Set(projections.map(value)).size === 1
+    const grouped =
+      alike(({ layout, bias }) => `${layout} ${bias}`) &&
+      projections[0]?.layout === 'outIn' &&
+      alike(({ path }) => adaptation.weight?.(`${path}.weight`) !== undefined) &&
+      projections.every(({ path }) => (adaptation.linearInput?.(path, x) ?? x) === x)
+    if (!grouped) return projections.map((projection) => this.#project(x, projection, adaptation))
+    const outputs = linearGroup({
+      x,
+      weights: projections.map(({ path }) => this.#matrix(`${path}.weight`, adaptation)),
+      biases: projections[0]?.bias ? projections.map(({ path }) => this.#vector(`${path}.bias`, adaptation)) : undefined
+    })
+    const { linear: hook } = adaptation
+    return hook ? outputs.map((y, at) => hook((projections[at] as Projection).path, x, y, linear)) : outputs
+  }
+
   /** The angles of a pass and where in them its tokens stand. `positions` are those of one row's tokens, or of each row's one token. */
   #angles(positions: Int32Array, { batch, time, offset }: Pass): Angles | undefined {
     const table = this.#rotary?.reach(Math.max(...positions) + 1)
@@ -247,11 +266,13 @@ export class Decoder {
     const { heads, keyValueHeads, headSize, attentionScale, attentionWindows, rotary: turning } = this.config
     const { batch, time, offset, lengths, adaptation, angles } = pass
     const { query, key, value } = this.#queryKeyValue(x, layer, adaptation)
-    const turned = (states: tf.Tensor2D, count: number): tf.Tensor2D =>
-      angles && turning ? rotary(states, angles.table, { ...angles, heads: count, headSize, dimensions: turning.dimensions }) : states
-    const own = { key: turned(key, keyValueHeads), value, keyTime: time }
+    const [turnedQuery, turnedKey] =
+      angles && turning
+        ? rotary([query, key], angles.table, { ...angles, heads: [heads, keyValueHeads], headSize, dimensions: turning.dimensions })
+        : [query, key]
+    const own = { key: turnedKey as tf.Tensor2D, value, keyTime: time }
     return attention({
-      query: turned(query, heads),
+      query: turnedQuery as tf.Tensor2D,
       ...(pass.extend?.(index, own.key, own.value) ?? own),
       prefix: adaptation.keyValues?.(index),
       lengths,
@@ -272,8 +293,8 @@ export class Decoder {
     adaptation: Adaptation
   ): Record<'query' | 'key' | 'value', tf.Tensor2D> {
     if (layout.kind === 'separate') {
-      const project = (projection: Projection): tf.Tensor2D => this.#project(x, projection, adaptation)
-      return { query: project(layout.query), key: project(layout.key), value: project(layout.value) }
+      const [query, key, value] = this.#projectAll(x, [layout.query, layout.key, layout.value], adaptation)
+      return { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D }
     }
     const { heads, headSize } = this.config
     const width = heads * headSize
@@ -285,9 +306,11 @@ export class Decoder {
   }
 
   #activate(x: tf.Tensor2D, layer: LayerLayout, adaptation: Adaptation): tf.Tensor2D {
-    const up = this.#project(x, layer.up, adaptation)
-    if (layer.gate) return swiglu(this.#project(x, layer.gate, adaptation), up)
-    return gelu(up, this.config.mlp === 'geluErf' ? 'erf' : 'tanh')
+    if (layer.gate) {
+      const [gate, up] = this.#projectAll(x, [layer.gate, layer.up], adaptation)
+      return swiglu(gate as tf.Tensor2D, up as tf.Tensor2D)
+    }
+    return gelu(this.#project(x, layer.up, adaptation), this.config.mlp === 'geluErf' ? 'erf' : 'tanh')
   }
 
   #checkLength(length: number): void {

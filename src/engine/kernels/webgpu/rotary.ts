@@ -1,66 +1,100 @@
-// Rotary position embedding; its gradient is the same turn backwards.
+// Rotary position embedding of queries and keys together; its gradient is the same turn backwards.
 import type * as tf from '@tensorflow/tfjs'
 import type { RotaryShape, RotaryTable } from '../rotary'
-import { empty, fused } from './fused'
-import { lanesFor, variants, type Lanes } from './program'
+import { empty, fusedMany, once } from './fused'
+import { lanesFor, unroll, variants, type Lanes } from './program'
 import { flatIndex, WORKGROUP, type Runner } from './run'
 
-/** A thread turns one pair (in lanes) of one head, or copies one lane of those that do not turn. */
-const program = variants('rotary', (lanes: Lanes) => ({
-  lanes,
-  outputs: { output: 'Lane' },
-  inputs: { x: 'Lane', cosine: 'Lane', sine: 'Lane' },
-  uniforms: { items: 'u32', time: 'u32', heads: 'u32', headSize: 'u32', half: 'u32', offset: 'u32', direction: 'f32' },
-  workgroup: [WORKGROUP],
-  main: `${flatIndex}
-if (index >= u.items) { return; }
+/** A thread turns one pair (in lanes) of one head of states `group.z`, or copies one lane of those that do not turn. */
+const program = variants('rotary', (lanes: Lanes, count: number) => {
+  const each = <Type extends string>(stem: string, type: Type): [string, Type][] =>
+    Array.from({ length: count }, (_, at) => [`${stem}${at}`, type])
+  return {
+    lanes,
+    outputs: Object.fromEntries(each('output', 'Lane')),
+    inputs: Object.fromEntries([...each('x', 'Lane'), ['cosine', 'Lane'], ['sine', 'Lane']]) as Record<string, 'Lane'>,
+    uniforms: {
+      time: 'u32',
+      headSize: 'u32',
+      half: 'u32',
+      offset: 'u32',
+      direction: 'f32',
+      ...Object.fromEntries([...each('items', 'u32'), ...each('heads', 'u32')])
+    } as Record<string, 'u32' | 'f32'>,
+    workgroup: [WORKGROUP],
+    main: `${flatIndex}
 let perHead = u.headSize - u.half;
 let pair = index % perHead;
 let head = index / perHead;
 let first = head * u.headSize + pair;
 let second = first + u.half;
+switch group.z {
+${unroll(
+  count,
+  (n) => `${n === count - 1 ? 'default' : `case ${n}u`}: {
+if (index >= u.items${n}) { return; }
 if (pair >= u.half) {
-output[second] = x[second];
+output${n}[second] = x${n}[second];
 return;
 }
-let angle = (u.offset + (head / u.heads) % u.time) * u.half + pair;
+let angle = (u.offset + (head / u.heads${n}) % u.time) * u.half + pair;
 let c = cosine[angle];
 let s = sine[angle] * u.direction;
-let a = x[first];
-let b = x[second];
-output[first] = a * c - b * s;
-output[second] = b * c + a * s;`
-}))
+let a = x${n}[first];
+let b = x${n}[second];
+output${n}[first] = a * c - b * s;
+output${n}[second] = b * c + a * s;
+}`
+)}
+}`
+  }
+})
 
-function turn(run: Runner, output: tf.TensorInfo, x: tf.Tensor, table: RotaryTable, shape: RotaryShape, direction: 1 | -1): void {
+type Shape = Omit<RotaryShape, 'heads'> & { heads: readonly number[] }
+
+function turn(
+  run: Runner,
+  outputs: readonly tf.TensorInfo[],
+  states: readonly tf.TensorInfo[],
+  table: RotaryTable,
+  shape: Shape,
+  direction: 1 | -1
+): void {
   const { batch, time, heads, headSize, dimensions, offset } = shape
   const half = dimensions / 2
   const lanes = lanesFor(half) === 4 ? lanesFor(headSize) : 1
-  const items = (batch * time * heads * (headSize - half)) / lanes
-  run.run(program(lanes), {
-    outputs: [output],
-    inputs: [x, table.cosine, table.sine],
-    uniforms: [items, time, heads, headSize / lanes, half / lanes, offset, direction],
-    groups: run.grid(items)
+  const items = heads.map((count) => (batch * time * count * (headSize - half)) / lanes)
+  run.run(program(lanes, states.length), {
+    outputs,
+    inputs: [...states, table.cosine, table.sine],
+    uniforms: [time, headSize / lanes, half / lanes, offset, direction, ...items, ...heads],
+    groups: [...run.grid(Math.max(...items)), states.length]
   })
 }
 
-const operation = fused<RotaryShape>({
+const statesOf = (inputs: tf.NamedTensorMap, { heads }: Shape): tf.Tensor[] => heads.map((_, at) => inputs[`x${at}`] as tf.Tensor)
+
+const operation = fusedMany<Shape>({
   name: 'FusedRotary',
   saved: ['cosine', 'sine'],
-  shape: ({ x }) => (x as tf.Tensor).shape,
-  forward: (run, output, { x, cosine, sine }, shape) =>
-    turn(run, output, x as tf.Tensor, { cosine, sine } as unknown as RotaryTable, shape, 1),
-  gradient: (run, dy, { cosine, sine }, shape) => ({
-    x: () => {
-      const output = empty(dy.shape)
-      turn(run, output, dy, { cosine, sine } as unknown as RotaryTable, shape, -1)
-      return output
-    }
-  })
+  shapes: (inputs, shape) => statesOf(inputs, shape).map((x) => x.shape),
+  forward: (run, outputs, inputs, shape) => turn(run, outputs, statesOf(inputs, shape), inputs as unknown as RotaryTable, shape, 1),
+  gradient: (run, dys, saved, shape) => {
+    const gradients = dys.map((dy) => empty(dy.shape))
+    const fill = once(() => turn(run, gradients, dys, saved as unknown as RotaryTable, shape, -1))
+    return Object.fromEntries(
+      gradients.map((gradient, at) => [
+        `x${at}`,
+        () => {
+          fill()
+          return gradient
+        }
+      ])
+    )
+  }
 })
 
-/** `rotary` in one dispatch; see `../rotary`. */
-export function rotaryFused(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
-  return operation({ x, ...table }, shape) as tf.Tensor2D
+/** `rotary` in one dispatch, its gradients in another; see `../rotary`. */
+export function rotaryFused(states: readonly tf.Tensor2D[], table: RotaryTable, shape: Shape): tf.Tensor2D[] {
+  return operation({ ...Object.fromEntries(states.map((x, at) => [`x${at}`, x])), ...table }, shape) as tf.Tensor2D[]
 }

@@ -1,6 +1,7 @@
 // Our own GPUDevice and WebGPUBackend: TensorFlow.js's own device asks for too few features and limits.
 import * as tf from '@tensorflow/tfjs'
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
+import { releaseEarly } from './earlyRelease'
 import type { DeviceReport } from './report'
 
 const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const satisfies GPUFeatureName[]
@@ -25,6 +26,7 @@ const USED_PRIVATE_MEMBERS = [
   'bufferManager',
   'tensorMap',
   'commandQueueOwnedIds',
+  'tensorDataPendingDisposal',
   'submitQueue',
   'ensureCommandEncoderReady',
   'endComputePassEncoder'
@@ -73,6 +75,7 @@ export async function startWebGpu(adapter: GPUAdapter): Promise<WebGpuHandle> {
   for (const member of USED_PRIVATE_MEMBERS) {
     if (!(member in backend)) throw new Error(`This version of the WebGPU backend has no ${member}; use the pinned version.`)
   }
+  releaseEarly(backend)
   const software = isSoftwareAdapter(adapter)
   const handle: WebGpuHandle = {
     device,

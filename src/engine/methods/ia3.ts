@@ -18,9 +18,9 @@ export const ia3: Method = {
   changesBase: false,
   options: {},
   defaults: {
-    learningRate: 0.02,
+    learningRate: 0.03,
     weightDecay: 0,
-    source: 'Provisional: to be set by a sweep on the validation splits.'
+    source: 'Sweep over 0.01, 0.03 and 0.1 (docs/SWEEPS.md): the highest validation macro F1 on reviews (0.63) and headlines (0.49).'
   },
 
   initialParameters: ({ layout, tensor }) =>

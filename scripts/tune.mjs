@@ -1,7 +1,8 @@
 // `npm run tune`: one run without hands. Headless Chromium drives the same engine as the page; the result is JSON.
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { CommandError, DIST, ROOT, ensureBrowser, ensureBuild, ensureDependencies, ensureNode, runCommand } from './ensure.mjs'
+import { summaryOf } from './tuneSummary.mjs'
 import { USAGE, readTuneArguments } from './tuneArguments.mjs'
 
 /** Rejects once the person presses Ctrl-C. @returns {Promise<never>} */
@@ -11,15 +12,16 @@ function interruption() {
   })
 }
 
-/** @typedef {Exclude<ReturnType<typeof readTuneArguments>, 'help'>} Job */
+/** @typedef {import('./tuneArguments.mjs').Job} Job */
 /** @typedef {import('../src/headless').HeadlessResult} HeadlessResult */
 
 /**
- * Runs the request on the headless page. Throws a `CommandError` where the engine, the browser or the person ends it early.
- * @param {import('playwright').Browser} browser @param {string} siteUrl @param {Job['request']} request
+ * Runs a request on the headless page. Throws a `CommandError` where the engine, the browser or the person ends it early.
+ * @param {import('playwright').Browser} browser @param {string} siteUrl @param {Job['requests'][number]} request
+ * @param {string | undefined} folder to unpack what was tuned into
  * @returns {Promise<HeadlessResult>}
  */
-async function tuneOnPage(browser, siteUrl, request) {
+async function tuneOnPage(browser, siteUrl, request, folder) {
   // No service worker: it would answer from an earlier build.
   const page = await browser.newPage({ serviceWorkers: 'block' })
   /** @type {Promise<never>} */
@@ -30,11 +32,27 @@ async function tuneOnPage(browser, siteUrl, request) {
     browser.once('disconnected', () => reject(new CommandError('The browser was closed.')))
   })
   lost.catch(() => undefined)
+  const saved = folder === undefined ? undefined : page.waitForEvent('download', { timeout: 0 })
+  saved?.catch(() => undefined)
   await page.exposeFunction('reportProgress', (/** @type {string} */ line) => console.error(line))
   await page.goto(`${siteUrl}headless.html`)
   const answer = await Promise.race([page.evaluate((asked) => window.tuneground.tune(asked), request), lost])
   if ('problem' in answer) throw new CommandError(`${answer.problem.message}\n${answer.problem.advice}`)
+  if (saved && folder !== undefined) await unpack(readFileSync(await (await saved).path()), folder)
+  // The next seed gets a browser as fresh as this one's.
+  await page.context().close()
   return answer.result
+}
+
+/** @param {Buffer} zip @param {string} folder */
+async function unpack(zip, folder) {
+  const { unzipSync } = await import('fflate')
+  for (const [name, bytes] of Object.entries(unzipSync(zip))) {
+    const path = join(folder, name)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, bytes)
+  }
+  console.error(`Exported to ${folder}`)
 }
 
 /** @param {string} chromium @returns {Record<string, string>} of all that has a part in the numbers */
@@ -44,20 +62,29 @@ function versions(chromium) {
   return { tuneground: version, tensorflowjs: dependencies['@tensorflow/tfjs'] ?? '', chromium, node: process.version }
 }
 
-/** @param {Job} job @returns {Promise<HeadlessResult & { versions: Record<string, string> }>} from a server and a browser that are closed afterwards, whatever happens */
-async function tune({ request, mounts, adapter }) {
+/** @typedef {HeadlessResult & { versions: Record<string, string> }} Printed */
+
+/** @param {Job} job @returns {Promise<Printed[]>} one for each seed, from a server and a browser that are closed afterwards, whatever happens */
+async function tune({ requests, mounts, webgpu, export: exported }) {
   const { chromium } = await import('playwright')
   const { chromiumFlags } = await import('./chromium.mjs')
   const { serve } = await import('./serve.mjs')
   const executablePath = await ensureBrowser({ quiet: true })
   const site = await serve({ mounts: { '/': DIST, ...Object.fromEntries(mounts.map(({ prefix, folder }) => [prefix, folder])) } })
   try {
-    const args = chromiumFlags({ webgpu: adapter })
+    const args = chromiumFlags({ webgpu })
     const browser = await chromium.launch({ executablePath, args, handleSIGINT: false, handleSIGTERM: false })
     const interrupted = interruption()
+    interrupted.catch(() => undefined)
     try {
-      const result = await Promise.race([tuneOnPage(browser, site.url, request), interrupted])
-      return { ...result, versions: versions(browser.version()) }
+      const results = []
+      for (const request of requests) {
+        if (requests.length > 1) console.error(`seed ${request.seed}`)
+        const folder = exported && (requests.length > 1 ? join(exported.folder, `seed-${request.seed}`) : exported.folder)
+        const result = await Promise.race([tuneOnPage(browser, site.url, request, folder), interrupted])
+        results.push({ ...result, versions: versions(browser.version()) })
+      }
+      return results
     } finally {
       await browser.close()
     }
@@ -72,7 +99,9 @@ await runCommand(async () => {
   if (job === 'help') return void console.log(USAGE)
   await ensureDependencies({ quiet: true })
   await ensureBuild({ quiet: true })
-  const text = `${JSON.stringify(await tune(job), null, 2)}\n`
+  const results = await tune(job)
+  const printed = results.length === 1 ? results[0] : { summary: summaryOf(results), runs: results }
+  const text = `${JSON.stringify(printed, null, 2)}\n`
   if (job.output === undefined) process.stdout.write(text)
   else {
     writeFileSync(job.output, text)

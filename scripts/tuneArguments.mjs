@@ -1,8 +1,9 @@
 // What `npm run tune` was asked for: flags read, checked, and turned into the headless page's request.
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import util from 'node:util'
 import { CommandError, ROOT } from './ensure.mjs'
+import { readRecipeFile } from './tuneRecipe.mjs'
 
 export const USAGE = `Usage: npm run tune -- [flags]
 
@@ -17,17 +18,28 @@ What to tune
 How to tune it
   --method ID             such as softPrompt, lora or allWeights (default softPrompt); an unknown one lists them all
   --option KEY=VALUE      of the method, repeatable: --option virtualTokens=20
+  --recipe FILE           JSON in place of --method: several parts at once or in stages, each with options and rates:
+                          {"parts": [{"method": "softPrompt", "options": {"virtualTokens": 20}, "learningRate": 0.1,
+                          "window": {"from": 0, "to": 0.5}}, {"method": "allWeights", "window": {"from": 0.5, "to": 1}}],
+                          "schedule": {"kind": "linear", "warmupSteps": 10}, "optimiser": {"clipNorm": 1}, "batchSize": 16};
+                          only the parts' methods are needed, and flags win over the file.
+                          A soft prompt with "start": "saved" takes a PEFT adapter's folder as "savedRun".
+  --adapter DIR           start from a PEFT adapter in place of --method, repeatable; with --steps 0 it is only tested
   --steps N | --seconds N budget (default 100 steps); seconds are training time alone
   --seed N                order of the examples, first values, split of a file (default 1)
+  --seeds N,N,...         one run each; the result has their mean and spread
   --batch-size N          --learning-rate X       --weight-decay X        --warmup N
   --schedule constant|linear|cosine               --clip X (0 is none)    --maximum-length N
   --evaluate-every N      validation every N steps (default 20)
+  --training-examples N   train on so many only, balanced over the labels (default: all)
   --patience N            stop after N validations without a lower loss (default 0: never)
 
 Where and what comes out
   --backend auto|webgpu|wasm|webgl                (default auto: the fastest)
-  --adapter software|any  WebGPU in software, or whatever the machine has (default software)
+  --webgpu software|any   WebGPU in software, or whatever the machine has (default software)
   --json FILE             write the result there instead of to standard output
+  --export DIR            write what was tuned there: a PEFT adapter, or a Hugging Face folder where the weights themselves were tuned
+  --export-as FORM        peft, merged, huggingFace or changed (the changed tensors alone)
   --help
 
 Progress goes to standard error. Exit code 0: done; 1: it could not be; 2: wrong flags; 130: interrupted.`
@@ -55,9 +67,15 @@ const FLAGS = {
   clip: { type: 'string' },
   'evaluate-every': { type: 'string' },
   patience: { type: 'string' },
+  'training-examples': { type: 'string' },
   'maximum-length': { type: 'string' },
   backend: { type: 'string' },
-  adapter: { type: 'string' },
+  adapter: { type: 'string', multiple: true },
+  recipe: { type: 'string' },
+  seeds: { type: 'string' },
+  webgpu: { type: 'string' },
+  export: { type: 'string' },
+  'export-as': { type: 'string' },
   json: { type: 'string' },
   help: { type: 'boolean' }
 }
@@ -111,9 +129,8 @@ class Values {
 
 /** @typedef {{ path: string, prefix: string, folder: string }} Mount a folder outside dist/: what the page asks for, what the server knows, where it is */
 
-/** @param {'models' | 'tasks'} kind @param {string} folder @returns {Mount} */
-function mount(kind, folder) {
-  const name = basename(folder)
+/** @param {'models' | 'tasks' | 'adapters'} kind @param {string} folder @param {string} [name] @returns {Mount} */
+function mount(kind, folder, name = basename(folder)) {
   return { path: `mounted/${kind}/${encodeURIComponent(name)}`, prefix: `/mounted/${kind}/${name}/`, folder }
 }
 
@@ -157,12 +174,89 @@ function readTask(values, seed) {
   return { source: { kind: 'file', name: basename(path), text: readFileSync(path, 'utf8'), options } }
 }
 
-/** @param {Values} values @returns {import('../src/engine/training/recipe').Budget} */
-function readBudget(values) {
-  const steps = values.number('steps', { minimum: 1 })
+/** @param {Values} values @param {boolean} mayBeNone @returns {import('../src/engine/training/recipe').Budget} */
+function readBudget(values, mayBeNone) {
+  const steps = values.number('steps', { minimum: mayBeNone ? 0 : 1 })
   const seconds = values.number('seconds', { minimum: 1, whole: false })
   if (steps !== undefined && seconds !== undefined) throw wrong('--steps and --seconds exclude each other: a run has one budget.')
   return seconds === undefined ? { kind: 'steps', steps: steps ?? 100 } : { kind: 'seconds', seconds }
+}
+
+/** @param {Values} values @returns {number[]} */
+function readSeeds(values) {
+  const given = values.text('seeds')
+  if (given === undefined) return [values.number('seed', { minimum: 0 }) ?? 1]
+  if (values.text('seed') !== undefined) throw wrong('--seed and --seeds exclude each other.')
+  const seeds = given.split(',').map(Number)
+  if (!/^\d+(,\d+)*$/.test(given) || !seeds.every(Number.isSafeInteger) || new Set(seeds).size < seeds.length) {
+    throw wrong(`--seeds is "${given}"; it takes whole numbers with commas between them, each once.`)
+  }
+  return seeds
+}
+
+/** What a recipe's flags say; undefined where they are not given. @param {Values} values @returns {Omit<import('./tuneRecipe.mjs').Recipe, 'parts'>} */
+function readRecipeFlags(values) {
+  const warmupSteps = values.number('warmup', { minimum: 0 })
+  const kind = values.choice('schedule', ['constant', 'linear', 'cosine'])
+  const clipNorm = values.number('clip', { minimum: 0, whole: false })
+  const batchSize = values.number('batch-size', { minimum: 1 })
+  const maximumLength = values.number('maximum-length', { minimum: 1 })
+  return {
+    schedule: { ...(kind !== undefined && { kind }), ...(warmupSteps !== undefined && { warmupSteps }) },
+    optimiser: { ...(clipNorm !== undefined && { clipNorm }) },
+    ...(batchSize !== undefined && { batchSize }),
+    ...(maximumLength !== undefined && { maximumLength })
+  }
+}
+
+/** @param {Values} values @returns {import('./tuneRecipe.mjs').Recipe} */
+function readRecipe(values) {
+  const flags = readRecipeFlags(values)
+  const learningRate = values.number('learning-rate', { minimum: 0, whole: false })
+  const weightDecay = values.number('weight-decay', { minimum: 0, whole: false })
+  const sources = ['recipe', 'method', 'adapter'].filter((name) => values.values[name] !== undefined)
+  if (sources.length > 1) throw wrong(`--${sources.join(' and --')} exclude each other: each says what is tuned.`)
+  const rates = { ...(learningRate !== undefined && { learningRate }), ...(weightDecay !== undefined && { weightDecay }) }
+  if (values.values.adapter !== undefined && values.values.option !== undefined)
+    throw wrong('--option belongs to --method: an adapter has its own.')
+  const file = values.text('recipe')
+  if (file !== undefined) {
+    const spoken = ['option', 'learning-rate', 'weight-decay'].find((name) => values.values[name] !== undefined)
+    if (spoken) throw wrong(`--${spoken} belongs to one method; a recipe says it in each of its parts.`)
+    const recipe = readRecipeFile(file)
+    return {
+      ...recipe,
+      ...flags,
+      schedule: { ...recipe.schedule, ...flags.schedule },
+      optimiser: { ...recipe.optimiser, ...flags.optimiser }
+    }
+  }
+  return { ...flags, parts: [{ method: values.text('method') ?? 'softPrompt', options: values.pairs('option'), ...rates }] }
+}
+
+/** A PEFT adapter's folder. @param {string} folder @param {string} flag @param {number} index of those of this command @returns {Mount} */
+function readAdapter(folder, flag, index) {
+  const path = resolve(folder)
+  for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
+    if (existsSync(join(path, file))) continue
+    const hint = ['software', 'any'].includes(folder) ? ' WebGPU is chosen by --webgpu.' : ''
+    throw new CommandError(`${path} has no ${file}: ${flag} takes the folder of a PEFT adapter.${hint}`)
+  }
+  return mount('adapters', path, String(index))
+}
+
+/** @param {Values} values @returns {Job['export']} */
+function readExport(values) {
+  const given = values.text('export')
+  const as = values.choice('export-as', ['peft', 'merged', 'huggingFace', 'changed'])
+  if (given === undefined) {
+    if (as !== undefined) throw wrong('--export-as needs --export: a folder to write to.')
+    return undefined
+  }
+  const folder = resolve(given)
+  const info = statSync(folder, { throwIfNoEntry: false })
+  if (info && (!info.isDirectory() || readdirSync(folder).length > 0)) throw new CommandError(`${folder} is there already (--export).`)
+  return { folder, as: as ?? 'fitting' }
 }
 
 /** @param {string | undefined} file @returns {string | undefined} */
@@ -176,9 +270,18 @@ function readOutput(file) {
 }
 
 /**
+ * @typedef {object} Job
+ * @property {import('../src/headless').HeadlessRequest[]} requests one for each seed
+ * @property {Mount[]} mounts
+ * @property {'software' | 'any'} webgpu
+ * @property {{ folder: string, as: import('../src/engine/formats/exports').ExportKind | 'fitting' } | undefined} export
+ * @property {string | undefined} output
+ */
+
+/**
  * Reads and checks the command line. Throws a `CommandError` that says which flag is wrong and what it takes.
  * @param {string[]} argv without node and script
- * @returns {'help' | { request: import('../src/headless').HeadlessRequest, mounts: Mount[], adapter: 'software' | 'any', output: string | undefined }}
+ * @returns {'help' | Job}
  */
 export function readTuneArguments(argv) {
   let parsed
@@ -189,39 +292,45 @@ export function readTuneArguments(argv) {
   }
   if (parsed.help) return 'help'
   const values = new Values(parsed)
-  const seed = values.number('seed', { minimum: 0 }) ?? 1
+  const { seed: own, ...recipe } = readRecipe(values)
+  const seeds = values.text('seed') === undefined && values.text('seeds') === undefined && own !== undefined ? [own] : readSeeds(values)
   const backend = values.choice('backend', ['auto', 'webgpu', 'wasm', 'webgl'])
-  const adapter = values.choice('adapter', ['software', 'any']) ?? 'software'
+  const webgpu = values.choice('webgpu', ['software', 'any']) ?? 'software'
+  const adapterFolders = /** @type {string[]} */ (values.values.adapter ?? [])
+  const trainingExamples = values.number('training-examples', { minimum: 1 })
   const settings = {
-    budget: readBudget(values),
+    budget: readBudget(values, adapterFolders.length > 0),
     evaluateEvery: values.number('evaluate-every', { minimum: 1 }) ?? 20,
-    patience: values.number('patience', { minimum: 0 }) ?? 0
-  }
-  const recipe = {
-    method: values.text('method') ?? 'softPrompt',
-    options: values.pairs('option'),
-    learningRate: values.number('learning-rate', { minimum: 0, whole: false }),
-    weightDecay: values.number('weight-decay', { minimum: 0, whole: false }),
-    warmupSteps: values.number('warmup', { minimum: 0 }),
-    schedule: values.choice('schedule', ['constant', 'linear', 'cosine']),
-    clipNorm: values.number('clip', { minimum: 0, whole: false }),
-    batchSize: values.number('batch-size', { minimum: 1 }),
-    maximumLength: values.number('maximum-length', { minimum: 1 })
+    patience: values.number('patience', { minimum: 0 }) ?? 0,
+    ...(trainingExamples !== undefined && { trainingExamples })
   }
   const output = readOutput(values.text('json'))
+  const exported = readExport(values)
   const model = readModel(values)
-  const task = readTask(values, seed)
+  const adapters = adapterFolders.map((folder, i) => readAdapter(folder, '--adapter', i))
+  const saved = recipe.parts.map(({ options }, i) =>
+    options.start === 'saved' ? [readAdapter(String(options.savedRun ?? ''), 'savedRun', adapters.length + i)] : []
+  )
+  const parts = recipe.parts.map((part, i) =>
+    saved[i]?.[0] ? { ...part, options: { ...part.options, savedRun: saved[i][0].path } } : part
+  )
+  const tasks = seeds.map((seed) => readTask(values, seed))
   return {
-    request: {
-      modelPath: model.path,
-      task: task.source,
+    requests: seeds.map((seed, i) => ({
       ...recipe,
+      parts: adapters.length > 0 ? [] : parts,
+      adapters: adapters.map(({ path }) => path),
+      rates: { learningRate: parts[0]?.learningRate, weightDecay: parts[0]?.weightDecay },
+      modelPath: model.path,
+      task: /** @type {typeof tasks[number]} */ (tasks[i]).source,
       seed,
       settings,
+      ...(exported && { exportAs: exported.as }),
       ...(backend === undefined || backend === 'auto' ? {} : { backend })
-    },
-    mounts: task.mount ? [model, task.mount] : [model],
-    adapter,
+    })),
+    mounts: [model, ...(tasks[0]?.mount ? [tasks[0].mount] : []), ...adapters, ...saved.flat()],
+    webgpu,
+    export: exported,
     output
   }
 }

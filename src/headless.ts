@@ -1,33 +1,48 @@
 // One run without hands, for `npm run tune`: the page's engine and storage behind one call, with plain data in and out.
-import { connectEngine } from './client/client'
+import { connectEngine, type Engine } from './client/client'
 import { describeError, UserError } from './engine/errors'
 import type { GenerationMetrics, Output } from './engine/evaluation/generationMetrics'
 import type { ClassificationMetrics } from './engine/evaluation/metrics'
+import { exportTable, type ExportKind } from './engine/formats/exports'
+import type { PeftFiles } from './engine/formats/peft'
 import type { Option, OptionValue } from './engine/methods/method'
 import { getMethod } from './engine/methods/registry'
-import { defaultRecipe } from './engine/training/defaultRecipe'
-import type { RaceSettings, Recipe, ScheduleKind } from './engine/training/recipe'
+import { defaultPart, recipeOf } from './engine/training/defaultRecipe'
+import { checkRecipe } from './engine/training/recipeProblem'
+import type { RaceSettings, Recipe, RecipePart } from './engine/training/recipe'
 import type { Cost, Curve, Forgetting, RunResult, StopReason } from './engine/training/records'
-import type { BackendName, DeviceReport, ModelReport, RaceEvent, TaskReport, TaskSource } from './worker/protocol'
+import type { BackendName, DeviceReport, ModelReport, ModelSource, RaceEvent, RaceRequest, TaskReport, TaskSource } from './worker/protocol'
 
-/** What the command line asks for. Whatever of the recipe is left out comes from the method's defaults. */
+/** A part of the recipe. Whatever is left out comes from the method's defaults. */
+export interface HeadlessPart {
+  method: string
+  /** As typed (`{ virtualTokens: '20' }`), or as they are. `savedRun` is a folder of the site that holds a PEFT adapter. */
+  options: Record<string, OptionValue>
+  learningRate?: number
+  weightDecay?: number
+  window?: RecipePart['window']
+}
+
+/** What the command line asks for. */
 export interface HeadlessRequest {
   /** Folder of the site, in the Hugging Face layout. */
   modelPath: string
   task: TaskSource
-  method: string
-  /** As typed: `{ virtualTokens: '20' }`. */
-  options: Record<string, string>
-  learningRate?: number
-  weightDecay?: number
-  warmupSteps?: number
-  schedule?: ScheduleKind
-  clipNorm?: number
+  parts: HeadlessPart[]
+  /** Folders of the site with PEFT adapters to start from, in place of parts. A budget of 0 steps only tests them. */
+  adapters: string[]
+  /** Of the adapters, in place of the registry's. */
+  rates?: { learningRate?: number; weightDecay?: number }
+  schedule?: Partial<Recipe['schedule']>
+  optimiser?: Partial<Recipe['optimiser']>
   batchSize?: number
   maximumLength?: number
+  gradientCheckpointing?: boolean
   seed: number
   settings: RaceSettings
   backend?: BackendName
+  /** The form in which what was tuned is downloaded behind the result; the first that the recipe fits. */
+  exportAs?: ExportKind | 'fitting'
 }
 
 /** The test split's metrics under the names that are printed; the same shape for the validation split and the untrained model. */
@@ -112,27 +127,38 @@ const validationLine = (loss: number, accuracy?: number): string =>
   `validation loss ${loss.toFixed(4)}, ${accuracy === undefined ? `perplexity ${Math.exp(loss).toPrecision(4)}` : `accuracy ${accuracy.toFixed(3)}`}`
 
 /** A typed option as its row of the registry wants it; what does not fit is left as text, for the registry to refuse with its range. */
-function optionValue(option: Option | undefined, text: string): OptionValue {
-  if (option?.kind === 'integer' || option?.kind === 'number') return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
-  if (option?.kind === 'flag' && (text === 'true' || text === 'false')) return text === 'true'
-  return text
+function optionValue(option: Option | undefined, value: OptionValue): OptionValue {
+  if (typeof value !== 'string') return value
+  if (option?.kind === 'integer' || option?.kind === 'number')
+    return value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value)
+  if (option?.kind === 'flag' && (value === 'true' || value === 'false')) return value === 'true'
+  return value
 }
 
-function recipeOf(request: HeadlessRequest): Recipe {
-  const method = getMethod(request.method)
-  const options = Object.fromEntries(Object.entries(request.options).map(([name, text]) => [name, optionValue(method.options[name], text)]))
-  const recipe = defaultRecipe(request.method, request.seed, options)
+function partOf({ method: id, options, ...rest }: HeadlessPart): RecipePart {
+  const method = getMethod(id)
+  const values = Object.fromEntries(Object.entries(options).map(([name, value]) => [name, optionValue(method.options[name], value)]))
+  return { ...defaultPart(id, values), ...rest }
+}
+
+function recipeOfRequest(parts: RecipePart[], request: HeadlessRequest): Recipe {
+  const { seed, schedule, optimiser, batchSize, maximumLength, gradientCheckpointing } = request
+  const recipe = recipeOf(parts, seed)
   return {
     ...recipe,
-    parts: recipe.parts.map((part) => ({
-      ...part,
-      learningRate: request.learningRate ?? part.learningRate,
-      weightDecay: request.weightDecay ?? part.weightDecay
-    })),
-    schedule: { kind: request.schedule ?? recipe.schedule.kind, warmupSteps: request.warmupSteps ?? recipe.schedule.warmupSteps },
-    optimiser: { ...recipe.optimiser, clipNorm: request.clipNorm ?? recipe.optimiser.clipNorm },
-    batchSize: request.batchSize ?? recipe.batchSize,
-    maximumLength: request.maximumLength ?? recipe.maximumLength
+    ...(gradientCheckpointing !== undefined && { gradientCheckpointing }),
+    schedule: { ...recipe.schedule, ...schedule },
+    optimiser: { ...recipe.optimiser, ...optimiser },
+    batchSize: batchSize ?? recipe.batchSize,
+    maximumLength: maximumLength ?? recipe.maximumLength
+  }
+}
+
+async function fetchAdapter(folder: string): Promise<PeftFiles> {
+  const read = async (file: string) => new Uint8Array(await (await fetch(`${folder}/${file}`)).arrayBuffer())
+  return {
+    'adapter_config.json': await read('adapter_config.json'),
+    'adapter_model.safetensors': await read('adapter_model.safetensors')
   }
 }
 
@@ -190,8 +216,50 @@ class Log {
   }
 }
 
+/** The race that was asked for: one run, from the methods' own start or from adapters. */
+async function raceOf(engine: Engine, request: HeadlessRequest, model: ModelSource, name: string): Promise<RaceRequest> {
+  const { task, settings, adapters, rates } = request
+  const budgetOfNothing = settings.budget.kind === 'steps' && settings.budget.steps === 0
+  const place = { model, task, settings: budgetOfNothing ? { ...settings, budget: { kind: 'steps' as const, steps: 1 } } : settings }
+  const stored = async (folders: string[], evaluateOnly: boolean): Promise<RaceRequest> =>
+    engine.importAdapter({
+      ...place,
+      adapters: await Promise.all(folders.map(fetchAdapter)),
+      name,
+      rates,
+      recipe: recipeOfRequest([], request),
+      evaluateOnly
+    })
+  if (adapters.length > 0) return stored(adapters, budgetOfNothing)
+  const parts: RecipePart[] = []
+  for (const part of request.parts) {
+    const { start, savedRun } = part.options
+    // In this browser a saved prompt is a run of its library, which the adapter becomes.
+    const saved = start === 'saved' ? (await stored([savedRun as string], true)).runs[0]!.id : undefined
+    parts.push(partOf(saved === undefined ? part : { ...part, options: { ...part.options, savedRun: saved } }))
+  }
+  const recipe = recipeOfRequest(parts, request)
+  checkRecipe(recipe)
+  const run = { id: crypto.randomUUID(), name: parts.map(({ method }) => method).join(' + '), recipe }
+  return { ...place, id: crypto.randomUUID(), name, runs: [run] }
+}
+
+/** The form in which a recipe leaves, known before it is tuned. Throws a `UserError` where it cannot. */
+function exportKind(parts: readonly RecipePart[], wanted: ExportKind | 'fitting'): ExportKind {
+  const rows = exportTable.filter(({ kind }) => wanted === 'fitting' || kind === wanted)
+  const fitting = rows.find(({ refusal }) => refusal(parts) === undefined)
+  if (fitting) return fitting.kind
+  throw new UserError(rows[0]!.refusal(parts)!, 'Leave --export out, or choose another form.')
+}
+
+function download(zip: Blob): void {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(zip)
+  link.download = 'export.zip'
+  link.click()
+}
+
 async function tune(request: HeadlessRequest): Promise<HeadlessResult> {
-  const recipe = recipeOf(request)
   const engine = connectEngine()
   try {
     const device = await engine.start({ prefer: request.backend, siteRoot: new URL('./', location.href).href })
@@ -204,12 +272,14 @@ async function tune(request: HeadlessRequest): Promise<HeadlessResult> {
     )
     for (const note of notes) window.reportProgress(note)
 
+    const race = await raceOf(engine, request, source, task.name)
+    const run = race.runs[0]!
+    const kind = request.exportAs && exportKind(run.recipe.parts, request.exportAs)
     const log = new Log(request.settings)
-    const run = { id: crypto.randomUUID(), name: request.method, recipe }
-    const race = { id: crypto.randomUUID(), name: task.name, model: source, task: request.task, runs: [run], settings: request.settings }
     await engine.race(race, (event) => log.receive(event))
     if (log.problem && !log.result) throw new UserError(log.problem.message, log.problem.advice)
     if (!log.result) throw new UserError('The run ended without a result.', 'Run the command again; report it where it happens twice.')
+    if (kind) download(await engine.exportRun(run.id, kind))
     const { forgetting, cost, stopReason, bestStep } = log.result
     return {
       ...scores(log.result),
@@ -218,7 +288,7 @@ async function tune(request: HeadlessRequest): Promise<HeadlessResult> {
       stopReason,
       bestStep,
       curve: log.curve,
-      recipe,
+      recipe: run.recipe,
       settings: request.settings,
       model,
       task: { name: task.name, counts, notes },

@@ -7,7 +7,6 @@ import { importPeft } from '../engine/formats/peft'
 import { Random } from '../engine/random'
 import { Accounts } from '../engine/training/accounts'
 import { withFreshMoments } from '../engine/training/checkpoint'
-import { recipeOf } from '../engine/training/defaultRecipe'
 import { checkRecipe } from '../engine/training/recipeProblem'
 import type { RaceSettings } from '../engine/training/recipe'
 import { cardOf } from '../storage/card'
@@ -65,14 +64,16 @@ export async function exportRun(runId: string, kind: ExportKind, siteRoot: strin
  * @throws UserError where an adapter is damaged, belongs to another base (naming the tensor), or there is no room; then nothing is kept
  */
 export async function importAdapter(adapter: AdapterImport, device: DeviceReport, { useModel, useTask }: Loaders): Promise<RaceRequest> {
-  const { adapters, name, model, task, settings, seed, evaluateOnly } = adapter
+  const { adapters, name, model, task, settings, rates = {}, evaluateOnly } = adapter
   const { decoder } = await useModel(model)
   const { data } = await useTask(task)
   const imported = adapters.map((files) => importPeft(files, decoder))
-  const recipe = recipeOf(
-    imported.map(({ recipePart }) => recipePart),
-    seed
-  )
+  const parts = imported.map(({ recipePart: part }) => ({
+    ...part,
+    learningRate: rates.learningRate ?? part.learningRate,
+    weightDecay: rates.weightDecay ?? part.weightDecay
+  }))
+  const recipe = { ...adapter.recipe, parts }
   checkRecipe(recipe, { config: decoder.config, layout: decoder.layout, labels: labelCount(data.task) })
   const tensors = Object.assign({}, ...imported.map((one) => one.tensors)) as StoredTensors
   const run = { id: crypto.randomUUID(), name, recipe, startedFrom: 'an imported PEFT adapter' }

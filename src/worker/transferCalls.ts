@@ -1,7 +1,7 @@
 // The calls that carry what was tuned out of the library and into it.
 import type { ExportKind } from '../engine/formats/exports'
 import type { PeftFiles } from '../engine/formats/peft'
-import type { RaceSettings } from '../engine/training/recipe'
+import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import type { ModelSource, RaceRequest, TaskSource } from './protocol'
 
 export type { ExportKind, PeftFiles }
@@ -13,7 +13,10 @@ export interface AdapterImport {
   model: ModelSource
   task: TaskSource
   settings: RaceSettings
-  seed: number
+  /** How it is tuned further; the parts are the adapters'. */
+  recipe: Omit<Recipe, 'parts'>
+  /** In place of the registry's. */
+  rates?: { learningRate?: number; weightDecay?: number }
   /** True where it is only to be tested, false where tuning goes on from it. */
   evaluateOnly: boolean
 }

@@ -114,6 +114,16 @@ export class Setup {
     return index < 0 ? undefined : index + 1
   }
 
+  /** The runs that Start would begin, by their keys, in their places. */
+  get planned(): { key: string; name: string; methods: readonly string[]; place: number }[] {
+    return runRequests(this.values, this.methodSetups, this.#table, (key) => key).map(({ id, name, recipe }, place) => ({
+      key: id,
+      name,
+      methods: recipe.parts.map(({ method }) => method),
+      place
+    }))
+  }
+
   choose(method: string, chosen: boolean): void {
     const others = this.values.methods.filter((id) => id !== method)
     const ids = chosen ? [...others, method] : others

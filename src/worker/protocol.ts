@@ -5,6 +5,7 @@ import type { RaceSettings } from '../engine/training/recipe'
 import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
 import type { LabApi } from './labCalls'
+import type { MeaningApi } from './meaningCalls'
 import type { TransferApi } from './transferCalls'
 
 export type { FileTaskOptions }
@@ -86,7 +87,7 @@ export interface Answer {
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi extends LabApi, TransferApi {
+export interface EngineApi extends LabApi, TransferApi, MeaningApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>

@@ -20,6 +20,8 @@ import { answerText } from './answers'
 import { DeviceQueue } from './deviceQueue'
 import { PromptLab } from './lab'
 import type { PromptPreview, PromptRequest, PromptScore } from './labCalls'
+import { PromptMeanings } from './meaning'
+import type { PromptMeaning } from './meaningCalls'
 import { loadModel, type LoadedModel } from './models'
 import { openRun, trains, type OpenedRun } from './openedRuns'
 import type {
@@ -65,6 +67,7 @@ export class EngineSession implements EngineApi {
     useTask: (source: TaskSource): Promise<LoadedTask> => this.#useTask(source)
   }
   readonly #lab = new PromptLab(this.#loaders, this.#queue)
+  readonly #meanings = new PromptMeanings(this.#loaders, this.#queue)
 
   async start({ prefer, siteRoot }: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport> {
     this.#siteRoot = siteRoot
@@ -130,6 +133,14 @@ export class EngineSession implements EngineApi {
 
   cancelTry(): Promise<void> {
     return this.#lab.cancelTry()
+  }
+
+  promptMeaning(run: string): Promise<PromptMeaning> {
+    return this.#meanings.promptMeaning(run)
+  }
+
+  promptSimilarities(runs: string[]): Promise<number[][]> {
+    return this.#meanings.promptSimilarities(runs)
   }
 
   exportRun(runId: string, kind: ExportKind): Promise<Blob> {

@@ -1,7 +1,7 @@
 // The decoder-only transformer: token ids to hidden states at the label positions, and from there to logits and loss.
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
-import { attention } from '../kernels/attention'
+import { attention, type AttentionInputs } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
@@ -35,6 +35,8 @@ export interface Pass {
   rows?: Int32Array
   /** Joins earlier keys and values in front, in generation. `[batch * time, keyValueHeads * headSize]` in, `[batch * keyTime, ...]` out. */
   extend?: (layer: number, key: tf.Tensor2D, value: tf.Tensor2D) => { key: tf.Tensor2D; value: tf.Tensor2D; keyTime: number }
+  /** Sees what each layer's attention is computed from; the tensors are the pass's own. */
+  observe?: (layer: number, inputs: AttentionInputs) => void
 }
 
 /** Rotary angles, and the shape in which they meet the tokens of a pass. */
@@ -108,7 +110,7 @@ export class Decoder {
    * rows still count from its own first token.
    * @throws UserError where tokens, virtual tokens and prefix together are longer than the model's positions
    */
-  hiddenStates(batch: Batch, given: Adaptation = NO_ADAPTATION): tf.Tensor2D {
+  hiddenStates(batch: Batch, given: Adaptation = NO_ADAPTATION, observe?: Pass['observe']): tf.Tensor2D {
     return tf.tidy(() => {
       // Virtual tokens may be made when they are read: once is enough.
       const adaptation = { ...given }
@@ -116,7 +118,8 @@ export class Decoder {
       const time = virtual + batch.time
       const rows = batch.labelRows.map((row) => Math.floor(row / batch.time) * time + virtual + (row % batch.time))
       const lengths = batch.lengths.map((length) => length + virtual)
-      return this.run(this.embed(batch.inputIds, batch.size, adaptation), { batch: batch.size, time, offset: 0, lengths, adaptation, rows })
+      const pass = { batch: batch.size, time, offset: 0, lengths, adaptation, rows, observe }
+      return this.run(this.embed(batch.inputIds, batch.size, adaptation), pass)
     })
   }
 
@@ -271,7 +274,7 @@ export class Decoder {
         ? rotary([query, key], angles.table, { ...angles, heads: [heads, keyValueHeads], headSize, dimensions: turning.dimensions })
         : [query, key]
     const own = { key: turnedKey as tf.Tensor2D, value, keyTime: time }
-    return attention({
+    const inputs: AttentionInputs = {
       query: turnedQuery as tf.Tensor2D,
       ...(pass.extend?.(index, own.key, own.value) ?? own),
       prefix: adaptation.keyValues?.(index),
@@ -284,7 +287,9 @@ export class Decoder {
       headSize,
       scale: attentionScale,
       window: attentionWindows[index]
-    })
+    }
+    pass.observe?.(index, inputs)
+    return attention(inputs)
   }
 
   #queryKeyValue(

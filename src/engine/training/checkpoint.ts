@@ -1,6 +1,7 @@
 // What a run needs to go on exactly as if it had not stopped: plain data and typed arrays.
 import type { RandomState } from '../random'
 import type { AccountsState } from './accounts'
+import { isSnapshot } from '../meaning/trajectory'
 import type { Curve, StopReason } from './records'
 
 /** Tensor values by name, as they go into a safetensors file. */
@@ -35,7 +36,10 @@ export interface Checkpoint {
   runId: string
   kind: CheckpointKind
   state: CheckpointState
-  /** Trained tensors by name, and for `last` the optimiser's as `first-moment/<name>` and `second-moment/<name>`. */
+  /**
+   * Trained tensors by name, and for `last` the optimiser's as `first-moment/<name>` and `second-moment/<name>`, and where virtual tokens are trained
+   * how they moved, as `trajectory/<step>`.
+   */
   tensors: StoredTensors
 }
 
@@ -44,9 +48,10 @@ const MOMENTS = { first: 'first-moment/', second: 'second-moment/' } as const
 /** Under which name an optimiser moment of a trained tensor is stored. */
 export const momentName = (moment: keyof typeof MOMENTS, name: string): string => MOMENTS[moment] + name
 
-/** The trained tensors alone, without the optimiser's. */
+/** The trained tensors alone, without the optimiser's and without the trajectory. */
 export function withoutMoments(tensors: StoredTensors): StoredTensors {
-  return Object.fromEntries(Object.entries(tensors).filter(([name]) => !Object.values(MOMENTS).some((prefix) => name.startsWith(prefix))))
+  const isTrained = (name: string): boolean => !isSnapshot(name) && !Object.values(MOMENTS).some((prefix) => name.startsWith(prefix))
+  return Object.fromEntries(Object.entries(tensors).filter(([name]) => isTrained(name)))
 }
 
 /** The best tensors as a point to go on from: the optimiser begins anew there. */

@@ -6,6 +6,8 @@ import { evaluateTask, type LabelEvaluation, type TaskEvaluation, type TaskSplit
 import { safetensorsLength } from '../formats/safetensors'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Adaptation, SavedPrompt } from '../methods/method'
+import { snapshotsOf, snapshotTensors, withSnapshot, type Snapshot } from '../meaning/trajectory'
+import { readVirtualTokens } from '../meaning/virtualTokens'
 import type { Decoder } from '../model/decoder'
 import type { Checkpoint, CheckpointKind, CheckpointState, StoredTensors } from './checkpoint'
 import type { BatchSequence, RaceData } from './data'
@@ -41,6 +43,8 @@ export class RaceRun {
   #bestTensors: StoredTensors = {}
   #batches: BatchSequence
   #curve: Curve = { steps: [], validation: [] }
+  /** The virtual tokens at validations; empty where none are trained. */
+  #trajectory: Snapshot[] = []
   /** While nothing but a label head is trained: what it reads. */
   #features: { training?: Features; validation?: Features } = {}
 
@@ -168,6 +172,8 @@ export class RaceRun {
     // After a reload the best may lie ahead of where the run goes on; when it is reached again it is kept again.
     const isBest = isGood || step === best.step
     if (isBest) this.#bestTensors = await this.trainer.tensors('best')
+    const tokens = this.trains ? await readVirtualTokens(() => this.adaptation()) : undefined
+    if (tokens) this.#trajectory = withSnapshot(this.#trajectory, { step, ...tokens })
     this.#best = {
       step: isBest ? step : best.step,
       ...(f1Macro !== undefined && { f1Macro }),
@@ -187,7 +193,8 @@ export class RaceRun {
       curve: { steps: [...this.#curve.steps], validation: [...this.#curve.validation] },
       stopReason: this.stopReason
     }
-    return { runId: this.id, kind, state, tensors: kind === 'best' ? this.#bestTensors : await this.trainer.tensors('last') }
+    if (kind === 'best') return { runId: this.id, kind, state, tensors: this.#bestTensors }
+    return { runId: this.id, kind, state, tensors: { ...(await this.trainer.tensors('last')), ...snapshotTensors(this.#trajectory) } }
   }
 
   get cost(): Cost {
@@ -237,6 +244,7 @@ export class RaceRun {
     this.#batches = data.trainingBatches(this.recipe.batchSize, state)
     this.#curve = { steps: [...state.curve.steps], validation: [...state.curve.validation] }
     this.stopReason = state.stopReason
+    this.#trajectory = snapshotsOf(last.tensors)
     if (best && best.state.best.step >= state.best.step) {
       // Its step may lie ahead of where the run goes on; what is compared with is as it was there, so that validations count as in an unbroken run.
       this.#best = { ...state.best, step: best.state.best.step }

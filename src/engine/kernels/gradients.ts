@@ -146,6 +146,29 @@ function usedBy(value: tf.Tensor, tape: readonly TapeNode[], dependent: Readonly
   return used
 }
 
+let soFar: tf.Tensor | undefined
+
+/**
+ * For the gradient of one input: what later uses of that input have given it already. Whoever takes it adds it to its own result, in the same dispatch, and
+ * must not change or free it; undefined where there is nothing.
+ */
+export function takeGradientSoFar(): tf.Tensor | undefined {
+  const taken = soFar
+  soFar = undefined
+  return taken
+}
+
+/** What one use of a tensor adds to its gradient, and whether it took in what the later uses gave. */
+function shareOf(thunk: () => tf.Tensor, before: tf.Tensor | undefined): { own: tf.Tensor; taken: boolean } {
+  soFar = before
+  try {
+    const own = tf.tidy(thunk)
+    return { own, taken: before !== undefined && soFar === undefined }
+  } finally {
+    soFar = undefined
+  }
+}
+
 /** Takes the gradient of each node in turn and adds it to its inputs'; `gradients`, by tensor id, ends with those of the tensors that no node made. */
 function walkBack(nodes: readonly TapeNode[], dependent: ReadonlySet<number>, gradients: Map<number, tf.Tensor>): void {
   for (const node of nodes) {
@@ -155,18 +178,20 @@ function walkBack(nodes: readonly TapeNode[], dependent: ReadonlySet<number>, gr
       if (!node.gradient) throw new Error(`${node.kernelName} has no gradient.`)
       const thunks = node.gradient(dys)
       const found = new Map<number, tf.Tensor>()
+      const complete = new Set<number>()
       for (const [name, input] of Object.entries(node.inputs)) {
         if (!dependent.has(input.id)) continue
         const thunk = thunks[name]
         if (!thunk) throw new Error(`${node.kernelName} has no gradient for ${name}.`)
-        const own = tf.tidy(thunk)
         const other = found.get(input.id)
+        const { own, taken } = shareOf(thunk, other ? undefined : gradients.get(input.id))
+        if (taken) complete.add(input.id)
         // A tensor that is handed on as it is would be freed with its owner.
         const shared = dys.includes(own) || [...found.values()].includes(own)
         found.set(input.id, other ? tf.add(other, own) : shared ? own.clone() : own)
       }
       for (const [id, own] of found) {
-        const before = gradients.get(id)
+        const before = complete.has(id) ? undefined : gradients.get(id)
         if (before) found.set(id, tf.add(before, own))
       }
       return Object.fromEntries(found)

@@ -1,10 +1,11 @@
 // Layer normalisation and its gradients, row by row.
 import type * as tf from '@tensorflow/tfjs'
+import { takeGradientSoFar } from '../gradients'
 import { columnSumProgram, columnSums } from './columnSums'
 import { empty, fused } from './fused'
 import { gradientOfBias } from './linear'
 import { lanesFor, variants, type Lanes } from './program'
-import { ROW_PROGRAMS, rowGroups, rowOwner, type RowOwner } from './rows'
+import { addSoFar, ROW_PROGRAMS, rowGroups, rowOwner, type RowOwner } from './rows'
 
 /** The variance is summed over centred values, since squares less the squared mean would cancel. `statistics` keeps mean and 1 / deviation. */
 const forwardProgram = variants('layerNorm', (lanes: Lanes, owner: RowOwner) => {
@@ -34,8 +35,8 @@ const inputGradientProgram = variants('layerNormInputGradient', (lanes: Lanes, o
   return {
     lanes,
     outputs: { output: 'Lane' },
-    inputs: { x: 'Lane', weight: 'Lane', statistics: 'vec2<f32>', dy: 'Lane' },
-    uniforms: { rows: 'u32', width: 'u32', size: 'f32' },
+    inputs: { x: 'Lane', weight: 'Lane', statistics: 'vec2<f32>', dy: 'Lane', soFar: 'Lane' },
+    uniforms: { rows: 'u32', width: 'u32', size: 'f32', hasSoFar: 'u32' },
     workgroup,
     declarations,
     main: `${ownRow}
@@ -44,7 +45,8 @@ var sums = vec2<f32>();
 ${overLanes(`let slope = dy[at] * weight[lane];
 sums += vec2<f32>(total(slope), total(slope * (x[at] - Lane(known.x)) * known.y));`)}
 let means = ${overRow('sums')} / u.size;
-${overLanes('output[at] = (dy[at] * weight[lane] - Lane(means.x) - (x[at] - Lane(known.x)) * known.y * means.y) * known.y;')}`
+${overLanes(`output[at] = (dy[at] * weight[lane] - Lane(means.x) - (x[at] - Lane(known.x)) * known.y * means.y) * known.y;
+${addSoFar}`)}`
   }
 })
 
@@ -79,10 +81,11 @@ const operation = fused<{ epsilon: number }>({
     return {
       x: () => {
         const output = empty(x.shape)
+        const soFar = takeGradientSoFar()
         run.run(inputGradientProgram(lanes, rowOwner(run)), {
           outputs: [output],
-          inputs: [x, weight, statistics, dy],
-          uniforms: [rows, width / lanes, width],
+          inputs: [x, weight, statistics, dy, soFar ?? dy],
+          uniforms: [rows, width / lanes, width, soFar ? 1 : 0],
           groups: rowGroups(run, x)
         })
         return output

@@ -1,6 +1,7 @@
 // The linear layer and its gradients as single matrix products, with bias and residual added on the way out.
 import type * as tf from '@tensorflow/tfjs'
 import type { LinearInputs, WeightLayout } from '../linear'
+import { takeGradientSoFar } from '../gradients'
 import { PackedMatrix, type FrozenMatrix } from '../packed'
 import type { PackingId } from '../packings'
 import { columnSums, plainColumnSum } from './columnSums'
@@ -54,13 +55,14 @@ export function multiplyByWeight(
   })
 }
 
-/** The gradient of x: `dy weight^T`, `[rows, in]`. */
+/** The gradient of x, `[rows, in]`: `dy weight^T`, and what later uses of x gave it. */
 export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: WeightOperand, layout: WeightLayout): tf.Tensor {
   const [columns, depth] = widths(weight, layout)
   const rows = dy.shape[0] as number
   const output = empty([rows, columns])
   const { tensor: right, packing } = weight
-  matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right, packing, rows, columns, depth })
+  const residual = takeGradientSoFar()
+  matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right, packing, rows, columns, depth, residual })
   return output
 }
 

@@ -1,9 +1,10 @@
 // Root-mean-square normalisation and its gradients, row by row.
 import type * as tf from '@tensorflow/tfjs'
+import { takeGradientSoFar } from '../gradients'
 import { columnSumProgram, columnSums } from './columnSums'
 import { empty, fused } from './fused'
 import { lanesFor, variants, type Lanes } from './program'
-import { ROW_PROGRAMS, rowGroups, rowOwner, type RowOwner } from './rows'
+import { addSoFar, ROW_PROGRAMS, rowGroups, rowOwner, type RowOwner } from './rows'
 
 const UNIFORMS = { rows: 'u32', width: 'u32', size: 'f32', epsilon: 'f32' } as const
 
@@ -32,8 +33,8 @@ const inputGradientProgram = variants('rmsNormInputGradient', (lanes: Lanes, own
   return {
     lanes,
     outputs: { output: 'Lane' },
-    inputs: { x: 'Lane', weight: 'Lane', inverse: 'f32', dy: 'Lane' },
-    uniforms: { rows: 'u32', width: 'u32', size: 'f32' },
+    inputs: { x: 'Lane', weight: 'Lane', inverse: 'f32', dy: 'Lane', soFar: 'Lane' },
+    uniforms: { rows: 'u32', width: 'u32', size: 'f32', hasSoFar: 'u32' },
     workgroup,
     declarations,
     main: `${ownRow}
@@ -41,7 +42,8 @@ var products = 0.0;
 ${overLanes('products += total(x[at] * dy[at] * weight[lane]);')}
 let scale = inverse[row];
 let pull = ${overRow('vec2<f32>(products, 0.0)')}.x * scale * scale * scale / u.size;
-${overLanes('output[at] = dy[at] * weight[lane] * scale - x[at] * pull;')}`
+${overLanes(`output[at] = dy[at] * weight[lane] * scale - x[at] * pull;
+${addSoFar}`)}`
   }
 })
 
@@ -76,10 +78,11 @@ const operation = fused<{ epsilon: number }>({
     return {
       x: () => {
         const output = empty(x.shape)
+        const soFar = takeGradientSoFar()
         run.run(inputGradientProgram(lanes, rowOwner(run)), {
           outputs: [output],
-          inputs: [x, weight, inverse, dy],
-          uniforms: [rows, width / lanes, width],
+          inputs: [x, weight, inverse, dy, soFar ?? dy],
+          uniforms: [rows, width / lanes, width, soFar ? 1 : 0],
           groups: rowGroups(run, x)
         })
         return output

@@ -58,6 +58,9 @@ fn overRow(value: vec2<f32>, rank: u32) -> vec2<f32> {
   }
 }
 
+/** Adds what later uses of the same input gave its gradient: a norm's input is nearly always a residual stream, and goes on beside the norm. */
+export const addSoFar = 'if (u.hasSoFar != 0u) { output[at] += soFar[at]; }'
+
 /** Who owns a row on this device, and the workgroups for so many rows. */
 export function rowOwner(run: Runner): RowOwner {
   return run.software ? 'alone' : 'shared'

@@ -53,7 +53,8 @@ const recipe = v.object({
   maximumLength: count,
   seed: v.pipe(v.number(), v.safeInteger())
 })
-const runRequest = v.object({ id, name: text, recipe, startedFrom: v.optional(text) })
+const metaLearned = v.object({ iterations: count, innerSteps: count, metaStepSize: number, tasks: v.array(text) })
+const runRequest = v.object({ id, name: text, recipe, startedFrom: v.optional(text), metaLearned: v.optional(metaLearned) })
 
 const taskSource = v.variant('kind', [
   v.object({ kind: v.literal('site'), path: sitePath, template: v.optional(text), labelWords: v.optional(recordOf(isString)) }),

@@ -13,9 +13,10 @@ import type { LoadedModel } from './models'
 import type { ModelSource, TaskSource } from './protocol'
 import type { LoadedTask } from './tasks'
 
-/** What a run id answers with: the task that it learnt, its recipe and its best tensors in host memory. */
+/** What a run id answers with: the task that it learnt, where that comes from, its recipe and its best tensors in host memory. */
 export interface OpenedRun {
   task: Task
+  source: TaskSource
   recipe: Recipe
   tensors: StoredTensors
 }
@@ -43,7 +44,7 @@ export async function openRun(runId: string, { useModel, useTask }: Loaders): Pr
   const { task } = (await useTask(race.request.task)).data
   const tensors = checkpoint?.tensors ?? {}
   assertTensorsFit(model.decoder, task, recipe, tensors)
-  return { task, recipe, tensors }
+  return { task, source: race.request.task, recipe, tensors }
 }
 
 /** Throws a `UserError` where stored tensors are not those that the recipe trains on this model: an archive may say one thing and hold another. */

@@ -4,8 +4,10 @@ import type { RaceCommand, RaceEvent, RunRequest } from '../engine/training/even
 import type { RaceSettings } from '../engine/training/recipe'
 import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
+import type { EnsembleApi } from './ensembleCalls'
 import type { LabApi } from './labCalls'
 import type { MeaningApi } from './meaningCalls'
+import type { StartsApi } from './startCalls'
 import type { TransferApi } from './transferCalls'
 
 export type { FileTaskOptions }
@@ -87,7 +89,7 @@ export interface Answer {
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi extends LabApi, TransferApi, MeaningApi {
+export interface EngineApi extends EnsembleApi, LabApi, StartsApi, TransferApi, MeaningApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>

@@ -7,6 +7,7 @@ import type { Adaptation } from '../engine/methods/method'
 import { lengthNote } from '../engine/methods/savedPrompt'
 import { trainableParameters } from '../engine/methods/trained'
 import { tunedAdaptation } from '../engine/methods/tuned'
+import { PauseControl } from '../engine/training/pauseControl'
 import { Race } from '../engine/training/race'
 import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
@@ -22,8 +23,11 @@ import { PromptLab } from './lab'
 import type { PromptPreview, PromptRequest, PromptScore } from './labCalls'
 import { PromptMeanings } from './meaning'
 import type { PromptMeaning } from './meaningCalls'
+import type { EnsembleRequest, EnsembleResult } from './ensembleCalls'
+import { askEnsemble } from './ensembles'
 import { loadModel, type LoadedModel } from './models'
 import { openRun, trains, type OpenedRun } from './openedRuns'
+import { runMetaLearning } from './metaLearning'
 import type {
   Answer,
   BackendName,
@@ -39,6 +43,7 @@ import type {
   TaskSource
 } from './protocol'
 import { RaceKeeper } from './raceKeeper'
+import type { MetaLearnEvent, MetaLearnRequest } from './startCalls'
 import { exportRun, importAdapter, tuneFurther } from './transfer'
 import type { AdapterImport, ExportKind } from './transferCalls'
 import { savedPrompts } from './savedPrompts'
@@ -58,8 +63,9 @@ export class EngineSession implements EngineApi {
   #generalTexts: string[] | undefined
   /** Of the model that is loaded; measured once, by the first race on it. */
   #forgettingBefore: number | undefined
-  #race: { race: Race; task: Task; recipes: Map<string, Recipe> } | undefined
+  #race: { race: Race; task: Task; source: TaskSource; recipes: Map<string, Recipe> } | undefined
   #isRacing = false
+  #metaLearning: PauseControl | undefined
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
   readonly #loaders = {
@@ -97,7 +103,7 @@ export class EngineSession implements EngineApi {
   }
 
   async race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
-    if (this.#isRacing) throw new UserError('A race is going on already.', 'Stop it first, or wait until it is done.')
+    this.#assertIdle()
     this.#isRacing = true
     try {
       await withRaceLock(request.id, () => this.#runRace(request, onEvent))
@@ -108,7 +114,8 @@ export class EngineSession implements EngineApi {
   }
 
   command(command: RaceCommand): Promise<void> {
-    this.#race?.race.command(command)
+    if (this.#metaLearning) this.#metaLearning.command(command)
+    else this.#race?.race.command(command)
     return Promise.resolve()
   }
 
@@ -155,6 +162,48 @@ export class EngineSession implements EngineApi {
     return tuneFurther(runId, settings, this.#requireDevice())
   }
 
+  async metaLearn(request: MetaLearnRequest, onEvent: (event: MetaLearnEvent) => void): Promise<void> {
+    this.#assertIdle()
+    this.#isRacing = true
+    try {
+      onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the tasks' })
+      const model = await this.#useModel(request.model)
+      const tasks: LoadedTask[] = []
+      for (const source of request.tasks) tasks.push(await loadTask(source, this.#siteRoot))
+      const control = new PauseControl(
+        () => this.#queue.drain(),
+        (paused) => {
+          onEvent({ type: 'phase', phase: paused ? 'paused' : 'running', detail: '' })
+          if (paused) this.#queue.release()
+          else this.#queue.hold()
+        }
+      )
+      this.#metaLearning = control
+      this.#queue.hold()
+      await runMetaLearning(request, model, tasks, { device: this.#requireDevice(), memory: this.#memory, control }, onEvent)
+    } finally {
+      this.#metaLearning = undefined
+      this.#isRacing = false
+      this.#queue.release()
+    }
+  }
+
+  async ensemble(request: EnsembleRequest, onProgress: (progress: Progress) => void): Promise<EnsembleResult> {
+    const members: OpenedRun[] = []
+    const learnt = new Set<string>()
+    for (const run of request.runs) {
+      const member = await this.#bestOf(run)
+      members.push(member)
+      learnt.add(JSON.stringify([this.#requireModel().report.source, member.source]))
+    }
+    if (learnt.size > 1)
+      throw new UserError('These prompts were learnt on different models or tasks.', 'Choose runs of one model and one task.')
+    const [first] = members
+    if (!first) throw new UserError('No prompts are chosen.', 'Choose two or more runs.')
+    const task = await this.#useTask(first.source)
+    return this.#queue.run(() => askEnsemble(request, members, this.#requireModel(), task, onProgress))
+  }
+
   async #runRace(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
     onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the task' })
     const { keeper, checkpoints } = await RaceKeeper.open(request, this.#requireDevice(), onEvent)
@@ -191,7 +240,7 @@ export class EngineSession implements EngineApi {
         memory: this.#memory,
         forgettingBefore: this.#forgettingBefore
       })
-      this.#race = { race, task: task.task, recipes: new Map(request.runs.map(({ id, recipe }) => [id, recipe])) }
+      this.#race = { race, task: task.task, source: request.task, recipes: new Map(request.runs.map(({ id, recipe }) => [id, recipe])) }
       await race.run()
       this.#forgettingBefore = race.forgettingBefore
     } catch (error) {
@@ -221,7 +270,7 @@ export class EngineSession implements EngineApi {
       const tensors = this.#race.race.bestTensors(run) ?? {}
       if (trains(recipe) && Object.keys(tensors).length === 0)
         throw new UserError('This run has not begun to learn.', 'Ask again in a moment.')
-      return { task: this.#race.task, recipe, tensors }
+      return { task: this.#race.task, source: this.#race.source, recipe, tensors }
     }
     const opened = this.#opened.get(run) ?? (await openRun(run, this.#loaders))
     this.#opened.set(run, opened)
@@ -238,7 +287,7 @@ export class EngineSession implements EngineApi {
   async #loadUnlessHeld(source: ModelSource, onProgress: (progress: Progress) => void): Promise<LoadedModel> {
     const device = this.#requireDevice()
     if (this.#model && sameSource(this.#model.report.source, source)) return this.#model
-    if (this.#race && this.#isRacing)
+    if ((this.#race && this.#isRacing) || this.#metaLearning)
       throw new UserError('A race is using the loaded model.', 'Stop the race before choosing another model.')
     const loaded = await loadModel(source, this.#siteRoot, device, onProgress)
     this.#race?.race.dispose()
@@ -254,6 +303,10 @@ export class EngineSession implements EngineApi {
     if (this.#task && sameSource(this.#task.report.source, source)) return this.#task
     this.#task = await loadTask(source, this.#siteRoot)
     return this.#task
+  }
+
+  #assertIdle(): void {
+    if (this.#isRacing) throw new UserError('A race is going on already.', 'Stop it first, or wait until it is done.')
   }
 
   #requireDevice(): DeviceReport {

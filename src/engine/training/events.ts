@@ -1,5 +1,6 @@
 // What a race is asked for and what it tells while it goes on: plain data.
 import type { Recipe } from './recipe'
+import type { ReptileSettings } from './reptile'
 import type { RunResult, StepRecord, StopReason, ValidationRecord } from './records'
 
 export interface RunRequest {
@@ -8,6 +9,13 @@ export interface RunRequest {
   recipe: Recipe
   /** What its first tensors were, for people, where the recipe's methods did not make them: another run, an adapter. */
   startedFrom?: string
+  /** How its prompt was meta-learned; absent where the run was tuned on the race's task. */
+  metaLearned?: MetaLearned
+}
+
+export interface MetaLearned extends ReptileSettings {
+  /** By title. */
+  tasks: string[]
 }
 
 export type RacePhase = 'preparing' | 'running' | 'paused' | 'evaluating' | 'finished' | 'failed'

@@ -10,17 +10,13 @@ export interface Card {
   path: string
 }
 
-/** Data sets that no race offers: two whose answers are written, not chosen, and the prose on which forgetting is measured. */
-const otherData: readonly Card[] = [
-  { title: 'Questions', purpose: 'Answers found in a passage, to be written', path: 'tasks/questions' },
-  { title: 'Slogans', purpose: 'Slogans to be written in a house voice', path: 'tasks/slogans' },
-  { title: 'General prose', purpose: 'What the model may forget is measured here', path: 'tasks/general' }
-]
+/** What no race offers: the prose on which forgetting is measured. */
+const generalProse: Card = { title: 'General prose', purpose: 'What the model may forget is measured here', path: 'tasks/general' }
 
 export const cards: readonly Card[] = [
   ...siteModels.map(({ title, path }) => ({ title, purpose: 'Model', path })),
   ...siteTasks.map(({ title, question, path }) => ({ title, purpose: question, path })),
-  ...otherData
+  generalProse
 ]
 
 /** A card's text in Markdown. Throws a `UserError` where it cannot be read. */

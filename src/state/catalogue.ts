@@ -1,4 +1,6 @@
 // The models and tasks that come with the site, as the chooser shows them before anything is loaded.
+import type { Task } from '../tasks/task'
+import type { TaskSource } from '../worker/protocol'
 
 export interface SiteModel {
   /** Short name used in links. */
@@ -14,6 +16,7 @@ export interface SiteModel {
 
 export interface SiteTask {
   id: string
+  kind: Task['kind']
   path: string
   title: string
   question: string
@@ -41,32 +44,55 @@ export const siteModels: readonly SiteModel[] = [
 export const siteTasks: readonly SiteTask[] = [
   {
     id: 'reviews',
+    kind: 'classification',
     path: 'tasks/reviews',
     title: 'Reviews',
     question: 'Praise or complaint?'
   },
   {
     id: 'headlines',
+    kind: 'classification',
     path: 'tasks/headlines',
     title: 'Headlines',
     question: 'Good news for the company?'
   },
   {
     id: 'symptoms',
+    kind: 'classification',
     path: 'tasks/symptoms',
     title: 'Symptoms',
     question: 'Which clinic reads the note first?'
   },
   {
     id: 'subjects',
+    kind: 'classification',
     path: 'tasks/subjects',
     title: 'Subjects',
     question: 'What is the learner asking about?'
   },
   {
     id: 'support',
+    kind: 'classification',
     path: 'tasks/support',
     title: 'Support',
     question: 'What does the customer want?'
+  },
+  {
+    id: 'questions',
+    kind: 'generation',
+    path: 'tasks/questions',
+    title: 'Questions',
+    question: 'Find the answer in the passage'
+  },
+  {
+    id: 'slogans',
+    kind: 'generation',
+    path: 'tasks/slogans',
+    title: 'Slogans',
+    question: 'Write in the house voice'
   }
 ]
+
+/** Of tasks that are not the site's, labels are named. */
+export const taskKind = (source: TaskSource): Task['kind'] =>
+  siteTasks.find(({ path }) => source.kind === 'site' && source.path === path)?.kind ?? 'classification'

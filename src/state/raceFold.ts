@@ -1,6 +1,7 @@
 // What the page knows of a race, and how each event from the worker changes it: a pure fold, apart from curves that grow in place.
 import type { Cost, Curve, RunResult, StopReason, ValidationRecord } from '../engine/training/records'
 import type { RaceEvent, RacePhase, RaceRequest, RunRequest } from '../worker/protocol'
+import { taskKind } from './catalogue'
 import { Samples, Smoother } from './samples'
 import { BASELINE } from './setup'
 
@@ -185,6 +186,10 @@ function trainingProgress(race: RaceState): number {
   })
   return shares.reduce((sum, share) => sum + share, 0) / shares.length
 }
+
+/** What its runs do: name labels or write answers. */
+export const raceKind = (race: RaceState): RunResult['kind'] =>
+  race.runs.find(({ result }) => result)?.result?.kind ?? taskKind(race.request.task)
 
 /** Whether the race is over, so that its settings may change and a new one start. */
 export const isOver = (phase: RacePhase): boolean => phase === 'finished' || phase === 'failed'

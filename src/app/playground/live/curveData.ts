@@ -1,13 +1,21 @@
 // Which columns of a race a chart shows, as plain points: chosen by what is drawn and by what it is drawn over.
+import type { RunResult } from '../../../engine/training/records'
 import type { RunCurves, RunState } from '../../../state/raceFold'
 import { decimate, type Points } from '../../../state/samples'
 
-export type Measure = 'trainingLoss' | 'validationLoss' | 'validationAccuracy'
+export type Measure = 'trainingLoss' | 'validationLoss' | 'validationAccuracy' | 'validationPerplexity'
 export type Axis = 'steps' | 'seconds'
+
+interface MeasureRow {
+  value: Measure
+  label: string
+  unit: string
+  explanation: string
+}
 
 const LOSS = 'nats per label, on a logarithmic scale'
 
-export const measures: readonly { value: Measure; label: string; unit: string; explanation: string }[] = [
+const labelMeasures: readonly MeasureRow[] = [
   {
     value: 'trainingLoss',
     label: 'Training loss',
@@ -30,6 +38,33 @@ export const measures: readonly { value: Measure; label: string; unit: string; e
       'The share of validation examples that are answered rightly. The step with the best F1 on them is kept; the table is made from other examples.'
   }
 ]
+
+const TOKEN_LOSS = 'nats per token, on a logarithmic scale'
+
+const writtenMeasures: readonly MeasureRow[] = [
+  {
+    value: 'trainingLoss',
+    label: 'Training loss',
+    unit: TOKEN_LOSS,
+    explanation:
+      'How surprised the model is by each token of the wanted answers, on the batch it is about to learn from. Thin: each step; bold: smoothed.'
+  },
+  {
+    value: 'validationLoss',
+    label: 'Validation loss',
+    unit: TOKEN_LOSS,
+    explanation: 'How surprised the model is by each token of the wanted answers, on examples that it never learns from.'
+  },
+  {
+    value: 'validationPerplexity',
+    label: 'Validation perplexity',
+    unit: 'equally likely tokens, on a logarithmic scale',
+    explanation:
+      'Among how many equally likely tokens the model seems to choose at each token of the wanted answers: e to the power of the validation loss. The step where it is lowest is kept.'
+  }
+]
+
+export const measuresOf = (kind: RunResult['kind']): readonly MeasureRow[] => (kind === 'generation' ? writtenMeasures : labelMeasures)
 
 export const axes: readonly { value: Axis; label: string }[] = [
   { value: 'steps', label: 'Steps' },
@@ -54,6 +89,8 @@ function column(
       return { x: axis === 'steps' ? curves.loss.x : curves.seconds.y, y: curves.smoothLoss.y, faint: curves.loss.y }
     case 'validationLoss':
       return { x: axis === 'steps' ? curves.validationLoss.x : curves.validationSeconds.y, y: curves.validationLoss.y }
+    case 'validationPerplexity':
+      return { x: axis === 'steps' ? curves.validationLoss.x : curves.validationSeconds.y, y: curves.validationLoss.y.map(Math.exp) }
     case 'validationAccuracy':
       return { x: axis === 'steps' ? curves.validationAccuracy.x : curves.validationSeconds.y, y: curves.validationAccuracy.y }
   }
@@ -75,6 +112,7 @@ export function lineOf(run: RunState, measure: Measure, axis: Axis): Line {
 /** What the run answered before its first step; undefined where that is not measured. */
 export function untrainedValue({ untrained }: RunState, measure: Measure): number | undefined {
   if (measure === 'validationLoss') return untrained?.validationLoss
+  if (measure === 'validationPerplexity') return untrained && Math.exp(untrained.validationLoss)
   return measure === 'validationAccuracy' ? untrained?.accuracy : undefined
 }
 

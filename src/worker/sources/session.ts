@@ -10,14 +10,21 @@ export class ModelSourcesSession implements ModelSourcesApi {
   #controller = new AbortController()
   #underWay: Promise<unknown> = Promise.resolve()
   /** What was looked at last, so that its download fetches no small file again. */
-  #looked: { request: string; model: HubModel } | undefined
+  #looked: HubModel | undefined
 
   look(request: HubRequest): Promise<ModelOffer | undefined> {
     return this.#alone(async () => (await this.#open(request)).offer)
   }
 
   download(request: HubRequest, onProgress: (progress: Progress) => void): Promise<KeptSource | undefined> {
-    return this.#alone(async (signal) => this.#keep(await this.#open(request), onProgress, signal))
+    return this.#alone(async (signal) => {
+      const looked = this.#looked?.offer
+      const isLooked =
+        looked?.source.repository === request.repository &&
+        looked.source.revision === request.revision &&
+        looked.address === request.address
+      return this.#keep(isLooked ? this.#looked! : await this.#open(request), onProgress, signal)
+    })
   }
 
   take(files: ChosenFile[], onProgress: (progress: Progress) => void): Promise<KeptSource | undefined> {
@@ -54,12 +61,8 @@ export class ModelSourcesSession implements ModelSourcesApi {
   }
 
   async #open(request: HubRequest): Promise<HubModel> {
-    const key = JSON.stringify(request)
-    if (this.#looked?.request === key) return this.#looked.model
     try {
-      const model = await openHubModel(request, () => this.#controller.signal)
-      this.#looked = { request: key, model }
-      return model
+      return (this.#looked = await openHubModel(request, () => this.#controller.signal))
     } catch (error) {
       if (error instanceof UserError || this.#controller.signal.aborted) throw error
       throw new UserError(`${new URL(request.address).host} did not answer as a hub does.`, 'Check the hub’s address.')

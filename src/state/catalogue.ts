@@ -27,7 +27,7 @@ export const siteModels: readonly SiteModel[] = [
     id: 'tuneground-2m',
     path: 'models/tuneground-2m',
     title: 'Tuneground 2M',
-    shortTitle: 'Tuneground 2M',
+    shortTitle: '2M, 4 MB',
     parameters: 1_901_696,
     bytes: 4_358_583
   },

@@ -6,13 +6,16 @@ import type { StoredRace } from '../storage/records'
 import { EngineSession, type Problem } from './engineSession.svelte'
 import { location } from './location.svelte'
 import { methodTable } from './methodTable'
+import { modelKey } from './modelKeys'
+import { ModelShelf } from './modelShelf.svelte'
 import { Race } from './race.svelte'
 import { initialRace, type RaceState } from './raceFold'
 import { Setup } from './setup.svelte'
 
 class Workshop {
   readonly engine = new EngineSession()
-  readonly setup = new Setup(methodTable, location.query)
+  readonly setup = new Setup(methodTable, location.path === 'playground' ? location.query : '')
+  readonly models = new ModelShelf()
   readonly race = new Race(this.engine.api)
   /** What kept the page from starting as it should. */
   problem = $state.raw<Problem | undefined>(undefined)
@@ -23,6 +26,7 @@ class Workshop {
 
   /** Starts the engine and looks for a race that was cut; to be called once. */
   async begin(): Promise<void> {
+    void this.models.refresh()
     try {
       const stored = await unfinishedRace()
       void this.engine.start(stored?.device?.backend)
@@ -41,7 +45,13 @@ class Workshop {
   /** Whether Start can be pressed. */
   get isReady(): boolean {
     const { engine, setup } = this
-    return engine.model.report !== undefined && engine.task.report !== undefined && setup.problems.length === 0 && !this.isBusy
+    return this.isModelLoaded && engine.task.report !== undefined && setup.problems.length === 0 && !this.isBusy
+  }
+
+  /** Whether the model that is chosen is the one that is loaded. */
+  get isModelLoaded(): boolean {
+    const { report } = this.engine.model
+    return report !== undefined && modelKey(report.source) === modelKey(this.setup.model)
   }
 
   /** Whether a race is going on. One that was cut is only shown. */
@@ -50,7 +60,7 @@ class Workshop {
   }
 
   get canContinue(): boolean {
-    return this.engine.device !== undefined && this.engine.model.report !== undefined
+    return this.engine.device !== undefined && this.isModelLoaded
   }
 
   startRace(): void {

@@ -145,6 +145,7 @@ describe('a model card', () => {
     expect(card).toContain('```python\nimport peft\n```')
     expect(card).toContain('    ```{text}\n    Sentiment:')
     expect(card).toContain('- Label good: answered as " good"')
+    expect(card).toContain('- Soft prompt: virtualTokens 20, start text, text NaN')
     expect(card).toContain('| Accuracy | 0.667 | 0.550 | 0.667 |')
     expect(card).toContain('| ROC-AUC | not defined |')
     expect(card).toContain('3.5000 before, 3.7500 after, 3.5000 with the adapter off')

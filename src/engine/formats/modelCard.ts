@@ -118,7 +118,13 @@ function budget({ budget: chosen, trainingExamples }: RaceSettings): string {
 
 function recipeFacts({ parts, schedule, optimiser, batchSize, maximumLength, seed }: Recipe): Fact[] {
   const tuned = parts.map(({ method, options, learningRate, weightDecay, window }): Fact => {
-    const settings = Object.entries({ ...options, learningRate, weightDecay }).map(([name, value]) => `${name} ${value}`)
+    // Texts that belong to another choice were never read.
+    const known = methods[method]?.options ?? {}
+    const used = Object.entries(options).filter(([name]) => {
+      const option = known[name]
+      return option?.kind !== 'text' || !option.when || options[option.when.option] === option.when.value
+    })
+    const settings = Object.entries({ ...Object.fromEntries(used), learningRate, weightDecay }).map(([name, value]) => `${name} ${value}`)
     if (window) settings.push(`from ${100 * window.from} % to ${100 * window.to} % of the budget`)
     // A run of another version may hold a method that this one does not know.
     return [methods[method]?.title ?? method, settings.join(', ')]

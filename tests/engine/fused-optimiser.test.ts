@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, expect, test } from 'vitest'
 import { webGpuFault } from '../../src/engine/device/webgpu'
-import { ComposedOptimiser, type Optimiser, type TrainedTensor, type UpdateRate } from '../../src/engine/kernels/optimiser'
+import { ComposedOptimiser, updateRates, type Optimiser, type TrainedTensor, type UpdateRate } from '../../src/engine/kernels/optimiser'
 import { FusedOptimiser } from '../../src/engine/kernels/webgpu/optimiser'
 import { runner } from '../../src/engine/kernels/webgpu/run'
 import { difference, normal, startFused, stream } from './fusedHarness'
@@ -34,7 +34,7 @@ function gradients(scale = 1): tf.Tensor[] {
 /** One whole update; returns the loss and the norm as the device told them. */
 async function update(optimiser: Optimiser, some: (tf.Tensor | undefined)[], rates: (UpdateRate | undefined)[] = RATES, lossValue = 2) {
   const loss = tf.scalar(lossValue)
-  const inputs = { loss, gradients: some, rates }
+  const inputs = { loss, gradients: some, rates: updateRates(rates, SETTINGS) }
   const measured = optimiser.update(inputs)
   const [told, norm] = (await measured.data()) as unknown as [number, number]
   if (Number.isFinite(told) && Number.isFinite(norm)) optimiser.commit(inputs, { norm })

@@ -37,24 +37,38 @@ export interface UpdateRate {
   step: number
 }
 
+/** The rates of all parts in one update; undefined where a part is frozen now. */
+export interface UpdateRates {
+  byPart: readonly (UpdateRate | undefined)[]
+  /** For the device, four numbers a part: learning rate, what decay leaves, and both corrections of the moments' start at zero; zeros where frozen. */
+  values: Float32Array
+}
+
+export function updateRates(byPart: UpdateRates['byPart'], { beta1, beta2 }: OptimiserSettings): UpdateRates {
+  const values = byPart.flatMap((rate) => {
+    if (!rate) return [0, 0, 0, 0]
+    const { learningRate, weightDecay, step } = rate
+    return [learningRate, 1 - learningRate * weightDecay, 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)]
+  })
+  return { byPart, values: Float32Array.from(values) }
+}
+
 export interface UpdateInputs {
   /** Scalar. An update after a loss or with a gradient that is not finite is dropped. */
   loss: tf.Scalar
-  /** One for each trained tensor, in their order; undefined where the tensor is frozen now. The caller disposes them when the update is done. */
+  /** One for each trained tensor, in their order; undefined where the tensor is frozen now. */
   gradients: readonly (tf.Tensor | undefined)[]
-  /** One for each part; undefined where the part is frozen now. */
-  rates: readonly (UpdateRate | undefined)[]
+  rates: UpdateRates
 }
 
 export interface Optimiser {
   /** The trained tensors as they are now, in their order. */
   readonly parameters: readonly tf.Tensor[]
-  /**
-   * Queues the norm of the gradients and, where a device does that without being asked again, the update. The caller owns the result: `[2]` float32,
-   * the loss and the norm before clipping.
-   */
+  /** True where `update` makes the update too, on the device: the loss and the gradients need not outlive it, and `commit` has nothing to do. */
+  readonly inPlace: boolean
+  /** Queues the norm of the gradients. The caller owns the result: `[2]` float32, the loss and the norm before clipping. */
   update(inputs: UpdateInputs): tf.Tensor1D
-  /** To be called when `measured`, what `update` gave, was read and is finite: makes the update unless it is made. */
+  /** Makes the update, where `update` has not; to be called when its result was read and is finite. */
   commit(inputs: UpdateInputs, measured: { norm: number }): void
   /** Both moments of each tensor, as copies on the host. */
   moments(): Promise<Moments[]>
@@ -68,6 +82,7 @@ export function createOptimiser(tensors: readonly TrainedTensor[], settings: Opt
 
 /** The form in TensorFlow.js operations, for every backend. At most one tensor has its old and its new state at a time. */
 export class ComposedOptimiser implements Optimiser {
+  readonly inPlace = false
   readonly #settings: OptimiserSettings
   readonly #states: { part: number; parameter: tf.Tensor; firstMoment: tf.Tensor; secondMoment: tf.Tensor }[]
 
@@ -92,7 +107,7 @@ export class ComposedOptimiser implements Optimiser {
     this.#states.forEach((state, at) => {
       const { part, parameter, firstMoment, secondMoment } = state
       const gradient = gradients[at]
-      const rate = rates[part]
+      const rate = rates.byPart[part]
       if (!gradient || !rate) return
       Object.assign(
         state,

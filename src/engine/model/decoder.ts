@@ -1,6 +1,7 @@
 // The decoder-only transformer: token ids to hidden states at the label positions, and from there to logits and loss.
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
+import { derived, fixed } from '../hostArrays'
 import { attention, type AttentionInputs } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
@@ -116,8 +117,8 @@ export class Decoder {
       const adaptation = { ...given }
       const virtual = adaptation.virtualTokens?.shape[0] ?? 0
       const time = virtual + batch.time
-      const rows = batch.labelRows.map((row) => Math.floor(row / batch.time) * time + virtual + (row % batch.time))
-      const lengths = batch.lengths.map((length) => length + virtual)
+      const rows = derived(batch.labelRows, (all) => all.map((row) => Math.floor(row / batch.time) * time + virtual + (row % batch.time)))
+      const lengths = derived(batch.lengths, (all) => all.map((length) => length + virtual))
       const pass = { batch: batch.size, time, offset: 0, lengths, adaptation, rows, observe }
       return this.run(this.embed(batch.inputIds, batch.size, adaptation), pass)
     })
@@ -252,13 +253,12 @@ export class Decoder {
     }
   }
 
-  #addPositions(x: tf.Tensor2D, name: string, positions: Int32Array, { batch, time, adaptation }: Pass): tf.Tensor2D {
+  #addPositions(x: tf.Tensor2D, name: string, positions: Int32Array, { batch, time, offset, adaptation }: Pass): tf.Tensor2D {
     const { hiddenSize, maximumPositions } = this.config
     // Padding may reach beyond the last position; what it holds is never read.
-    const learned = embedding(
-      this.#matrix(name, adaptation),
-      positions.map((position) => Math.min(position, maximumPositions - 1))
-    )
+    const places = positions.map((position) => Math.min(position, maximumPositions - 1))
+    // In generation rows stand at places of their own, which change; in a whole pass they begin at 0.
+    const learned = embedding(this.#matrix(name, adaptation), typeof offset === 'number' ? fixed(places) : places)
     return tf.reshape(tf.add(tf.reshape(x, [batch, time, hiddenSize]), tf.reshape(learned, [-1, time, hiddenSize])), [
       batch * time,
       hiddenSize

@@ -7,14 +7,16 @@ import type { Split } from '../evaluation/evaluate'
 import { featuresOf, readFeatures, type Features } from '../evaluation/features'
 import { headLoss } from '../kernels/headLoss'
 import { valueAndGradients } from '../kernels/gradients'
-import { createOptimiser, type Optimiser, type TrainedTensor, type UpdateInputs } from '../kernels/optimiser'
+import { createOptimiser, updateRates, type Optimiser, type TrainedTensor, type UpdateInputs, type UpdateRates } from '../kernels/optimiser'
+import { arraysOf } from '../hostArrays'
 import { adaptationOf } from '../methods/combine'
 import type { Adaptation, MethodContext, NamedTensors, SavedPrompt, TrainingPass } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
-import type { Batch } from '../model/batch'
+import { withRoundLabels, type Batch } from '../model/batch'
 import type { Decoder } from '../model/decoder'
 import { Random, type RandomState } from '../random'
 import { Accounts, type AccountsState } from './accounts'
+import { CapturedSteps, type StepResult } from './capturedSteps'
 import { momentName, type CheckpointKind, type StoredTensors } from './checkpoint'
 import type { Budget, Recipe, RecipePart } from './recipe'
 import { checkRecipe } from './recipeProblem'
@@ -58,6 +60,8 @@ export class Trainer {
   readonly #options: TrainerOptions
   readonly #trained: readonly Trained[]
   #optimiser: Optimiser
+  readonly #replays = new CapturedSteps()
+  #virtualTokens = 0
   #accounts = new Accounts()
   #random: Random
   #stepsDone = 0
@@ -170,7 +174,8 @@ export class Trainer {
    * and the answer is `diverged`. With the `features` of the training examples only a label head is computed.
    * Throws a `UserError` where the device failed.
    */
-  async step(batch: Batch, features?: Features): Promise<StepRecord | 'diverged'> {
+  async step(given: Batch, features?: Features): Promise<StepRecord | 'diverged'> {
+    const batch = withRoundLabels(given)
     const { recipe, memory } = this.#options
     const bytesBefore = memory?.bytes ?? 0
     memory?.reset()
@@ -180,22 +185,35 @@ export class Trainer {
     const learningRates = recipe.parts.map(({ window, learningRate }, part) =>
       isActive[part] ? learningRate * learningRateFactor(recipe.schedule, this.#partSteps[part]!, progressWithin(window, progress)) : 0
     )
-    const { update, measured, virtualTokens } = this.#queue(batch, isActive, learningRates, features)
+    const rates = updateRates(
+      recipe.parts.map(({ weightDecay }, part) =>
+        isActive[part] ? { learningRate: learningRates[part]!, weightDecay, step: this.#partSteps[part]! + 1 } : undefined
+      ),
+      recipe.optimiser
+    )
+    let uncommitted: UpdateInputs | undefined
+    const tape = (): tf.Tensor1D => {
+      const { update, measured } = this.#queue(batch, isActive, rates, features)
+      if (this.#optimiser.inPlace) disposeOf(update)
+      else uncommitted = update
+      return measured
+    }
     try {
-      const [loss, gradientNorm] = (await measured.data()) as unknown as [number, number]
+      const { values, workingBytes } = await this.#run(batch, isActive, rates, features, tape)
+      const [loss, gradientNorm] = values as unknown as [number, number]
       assertDeviceHealthy()
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return 'diverged'
-      this.#optimiser.commit(update, { norm: gradientNorm })
+      if (uncommitted) this.#optimiser.commit(uncommitted, { norm: gradientNorm })
       this.#stepsDone++
       this.#partSteps = this.#partSteps.map((steps, part) => steps + (isActive[part] ? 1 : 0))
       const tokens = features ? 0 : batch.lengths.reduce((sum, length) => sum + length, 0)
-      const paddedTokens = features ? batch.size : batch.size * (batch.time + virtualTokens)
+      const paddedTokens = features ? batch.size : batch.size * (batch.time + this.#virtualTokens)
       const shape = features ? `head ${batch.size}` : `${batch.size}x${batch.time}`
       const milliseconds = this.#accounts.addStep(shape, paddedTokens, tokens, performance.now() - started)
-      if (memory) this.#accounts.notePeak(memory.peak - bytesBefore + this.#bytes)
+      if (memory) this.#accounts.notePeak(Math.max(memory.peak - bytesBefore, workingBytes) + this.#bytes)
       return { step: this.#stepsDone, loss, learningRates, gradientNorm, tokens, milliseconds }
     } finally {
-      tf.dispose([measured, update.loss, ...update.gradients.filter((gradient) => gradient !== undefined)])
+      if (uncommitted) disposeOf(uncommitted)
     }
   }
 
@@ -232,6 +250,7 @@ export class Trainer {
       values: find(name, shape),
       moments: { first: find(momentName('first', name), shape), second: find(momentName('second', name), shape) }
     }))
+    this.#replays.clear()
     this.#optimiser.dispose()
     const restored = this.#trained.map(({ part, shape }, at) => {
       const { values, moments } = found[at]!
@@ -245,6 +264,7 @@ export class Trainer {
   }
 
   dispose(): void {
+    this.#replays.clear()
     this.#optimiser.dispose()
   }
 
@@ -258,21 +278,41 @@ export class Trainer {
     return 3 * 4 * this.trainableParameters
   }
 
+  /** Makes one step and reads its result, from a replay where one fits: `values` are the loss and the gradient's norm. */
+  async #run(
+    batch: Batch,
+    isActive: readonly boolean[],
+    rates: UpdateRates,
+    features: Features | undefined,
+    tape: () => tf.Tensor1D
+  ): Promise<StepResult> {
+    const drawsAnew = this.#options.recipe.parts.some(({ method, options }) => getMethod(method).drawsAnew?.(options))
+    // What a label head reads is looked up on the host.
+    if (drawsAnew || features) return this.#replays.onTape(tape)
+    const arrays = { ...arraysOf(batch), rates: rates.values }
+    const lengths = Object.entries(arrays).map(([name, { length }]) => `${name} ${length}`)
+    return this.#replays.run({
+      key: [batch.size, batch.time, ...isActive, ...lengths].join(),
+      arrays,
+      longest: batch.lengths.reduce((longest, length) => Math.max(longest, length), 0),
+      tape
+    })
+  }
+
   /** Queues a step and reads nothing back. The caller owns `measured`, `[loss, gradient's norm]`, and the loss and the gradients of `update`. */
   #queue(
     batch: Batch,
     isActive: readonly boolean[],
-    learningRates: readonly number[],
+    rates: UpdateRates,
     features: Features | undefined
-  ): { update: UpdateInputs; measured: tf.Tensor1D; virtualTokens: number } {
+  ): { update: UpdateInputs; measured: tf.Tensor1D } {
     const { decoder, recipe } = this.#options
     const { parameters } = this.#optimiser
     const active = parameters.filter((_, at) => isActive[this.#trained[at]!.part])
-    let virtualTokens = 0
     const { value: loss, gradients: found } = valueAndGradients(
       () => {
         const adaptation = this.adaptation({ seed: this.#stepSeed, tensor: (values, shape) => tf.tensor(values, shape, 'float32') })
-        virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
+        this.#virtualTokens = adaptation.virtualTokens?.shape[0] ?? 0
         const { classes } = batch
         return features && classes && adaptation.labelScores
           ? headLoss(adaptation.labelScores(featuresOf(features, classes.examples)), classes.labels)
@@ -282,10 +322,11 @@ export class Trainer {
       { checkpointing: recipe.gradientCheckpointing }
     )
     const gradients = parameters.map((parameter) => found[active.indexOf(parameter)])
-    const rates = recipe.parts.map(({ weightDecay }, part) =>
-      isActive[part] ? { learningRate: learningRates[part]!, weightDecay, step: this.#partSteps[part]! + 1 } : undefined
-    )
     const update: UpdateInputs = { loss, gradients, rates }
-    return { update, measured: this.#optimiser.update(update), virtualTokens }
+    return { update, measured: this.#optimiser.update(update) }
   }
+}
+
+function disposeOf({ loss, gradients }: UpdateInputs): void {
+  tf.dispose([loss, ...gradients.filter((gradient) => gradient !== undefined)])
 }

@@ -1,5 +1,6 @@
 // Rows of a matrix by number, and the gradient that sends them back: embeddings and label rows.
 import type * as tf from '@tensorflow/tfjs'
+import { derived } from '../../hostArrays'
 import type { PackedMatrix } from '../packed'
 import { PACKINGS, type PackingId } from '../packings'
 import { empty, fused } from './fused'
@@ -64,7 +65,7 @@ const operation = fused<{ ids: Int32Array; rows: number }>({
       const lanes = lanesFor(width)
       const items = (rows * width) / lanes
       const output = empty([rows, width])
-      const chains = run.upload(chainsOf(ids, rows))
+      const chains = run.upload(derived(ids, (uses) => chainsOf(uses, rows)))
       run.run(gradientProgram(lanes), {
         outputs: [output],
         inputs: [dy, chains],

@@ -1,5 +1,6 @@
 // Cross-entropy at the label rows: logits, their normaliser, and the gradient written over the logits.
 import * as tf from '@tensorflow/tfjs'
+import { derived, type HostArray } from '../../hostArrays'
 import type { LabelInputs, LabelLossInputs } from '../labelLoss'
 import { fused, once } from './fused'
 import { gradientOfBias, gradientOfInput, gradientOfWeight, multiplyByWeight, operandOf, type WeightOperand } from './linear'
@@ -181,7 +182,8 @@ export function labelLossFused({ hidden, table, bias, targets, weights }: LabelL
     for (let start = 0; start < rows; start += part) {
       const end = Math.min(rows, start + part)
       const some = tf.slice(hidden, [start, 0], [end - start, -1])
-      const attributes = { targets: targets.slice(start, end), weights: weights.slice(start, end), read, keepLogits: false }
+      const ofPart = <Values extends HostArray>(all: Values): Values => derived(all, (values) => values.slice(start, end) as Values)
+      const attributes = { targets: ofPart(targets), weights: ofPart(weights), read, keepLogits: false }
       const loss = lossOperation({ hidden: some, table: tensor, bias }, attributes)
       sum = sum ? tf.add(sum, loss) : loss
     }

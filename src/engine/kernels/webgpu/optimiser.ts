@@ -1,6 +1,6 @@
 // AdamW in place over many tensors, several to a dispatch; the moments of those lie side by side in one buffer.
 import * as tf from '@tensorflow/tfjs'
-import type { Moments, Optimiser, OptimiserSettings, TrainedTensor, UpdateInputs, UpdateRate } from '../optimiser'
+import type { Moments, Optimiser, OptimiserSettings, TrainedTensor, UpdateInputs } from '../optimiser'
 import { empty } from './fused'
 import { clipByGlobalNorm, evenly } from './globalNorm'
 import { lanesFor, unroll, variants, type Lanes } from './program'
@@ -76,6 +76,7 @@ interface Group {
 }
 
 export class FusedOptimiser implements Optimiser {
+  readonly inPlace = true
   readonly parameters: readonly tf.Tensor[]
   readonly #settings: OptimiserSettings
   readonly #groups: Group[]
@@ -90,9 +91,10 @@ export class FusedOptimiser implements Optimiser {
   update({ loss, gradients, rates }: UpdateInputs): tf.Tensor1D {
     const run = runner()
     const measured = empty([2]) as tf.Tensor1D
-    const control = run.allocate([rates.length + 1, 4])
-    const uploaded = run.upload(this.#rateValues(rates))
-    const clip = { control, measured, loss, rates: { ...uploaded, shape: [rates.length, 4] } }
+    const parts = rates.byPart.length
+    const control = run.allocate([parts + 1, 4])
+    const uploaded = run.upload(rates.values)
+    const clip = { control, measured, loss, rates: { ...uploaded, shape: [parts, 4] } }
     clipByGlobalNorm(
       run,
       gradients.filter((gradient) => gradient !== undefined),
@@ -145,18 +147,6 @@ export class FusedOptimiser implements Optimiser {
   dispose(): void {
     tf.dispose([...this.parameters, ...this.#groups.flatMap(({ moments }) => moments)])
     this.#groups.length = 0
-  }
-
-  /** `[parts, 4]`: learning rate, what decay leaves, and both corrections of the moments' start at zero; zeros for a frozen part. */
-  #rateValues(rates: readonly (UpdateRate | undefined)[]): Float32Array {
-    const { beta1, beta2 } = this.#settings
-    return Float32Array.from(
-      rates.flatMap((rate) => {
-        if (!rate) return [0, 0, 0, 0]
-        const { learningRate, weightDecay, step } = rate
-        return [learningRate, 1 - learningRate * weightDecay, 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)]
-      })
-    )
   }
 }
 

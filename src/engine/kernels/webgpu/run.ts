@@ -10,18 +10,22 @@ export interface Dispatch {
   uniforms: readonly number[]
   /** How many workgroups run. */
   groups: readonly [number, number?, number?]
-  /** The uniforms change with every call (a learning rate): they are not kept. */
-  fleeting?: boolean
 }
 
 /** What we use of the pinned WebGPUBackend beyond its typed interface; asserted when a runner is made. */
-interface BackendInternals {
+export interface BackendInternals {
   device: GPUDevice
   queue: GPUQueue
-  bufferManager: { acquireBuffer(size: number, usage: number): GPUBuffer }
+  bufferManager: {
+    /** Unused buffers by size and usage. */
+    freeBuffers: Map<string, GPUBuffer[]>
+    numFreeBuffers: number
+    numBytesAllocated: number
+    acquireBuffer(size: number, usage: number, mapped?: boolean, reuse?: boolean): GPUBuffer
+    releaseBuffer(buffer: GPUBuffer, reuse?: boolean): void
+  }
   tensorMap: { get(dataId: object): { values: unknown; resource?: GPUBuffer } }
   commandQueueOwnedIds: WeakSet<object>
-  uniformPendingDisposal: GPUBuffer[]
   commandEncoder: GPUCommandEncoder | null
   computePassEncoder: GPUComputePassEncoder | null
   dispatchCountInPass: number
@@ -31,13 +35,13 @@ interface BackendInternals {
   uploadToGPU(dataId: object): void
   makeTensorInfo(shape: number[], dtype: tf.DataType): tf.TensorInfo
   disposeData(dataId: object): boolean
+  incRef(dataId: object): void
 }
 
 const INTERNALS = [
   'bufferManager',
   'tensorMap',
   'commandQueueOwnedIds',
-  'uniformPendingDisposal',
   'commandEncoder',
   'computePassEncoder',
   'dispatchCountInPass',
@@ -46,7 +50,8 @@ const INTERNALS = [
   'submitQueue',
   'uploadToGPU',
   'makeTensorInfo',
-  'disposeData'
+  'disposeData',
+  'incRef'
 ] as const satisfies (keyof BackendInternals)[]
 
 /** Kept uniform buffers; shapes repeat, so a few hundred serve a whole run. Beyond that they start afresh. */
@@ -59,18 +64,21 @@ export class Runner {
   readonly software: boolean
   readonly adapter: string
   readonly device: GPUDevice
+  /** Rises when a better program is there than the one that runs: what was recorded before runs the lesser one. */
+  revision = 0
   /** Called before and after each dispatch by a profiler. */
   observer?: { before(key: string): void; after(): void }
-  readonly #backend: BackendInternals
+  readonly backend: BackendInternals
   readonly #pipelines = new Map<string, GPUComputePipeline>()
   readonly #asked = new Set<string>()
   #compiling: Promise<void> = Promise.resolve()
+  #underWay = 0
   readonly #uniforms = new Map<string, GPUBuffer>()
 
   constructor({ backend, device, report }: WebGpuHandle) {
-    this.#backend = backend as unknown as BackendInternals
+    this.backend = backend as unknown as BackendInternals
     for (const member of INTERNALS) {
-      if (!(member in this.#backend)) throw new Error(`This version of the WebGPU backend has no ${member}; use the pinned version.`)
+      if (!(member in this.backend)) throw new Error(`This version of the WebGPU backend has no ${member}; use the pinned version.`)
     }
     this.device = device
     this.software = report.software
@@ -79,12 +87,12 @@ export class Runner {
 
   /** A tensor without contents, whose memory is taken at its first dispatch. No scope tracks it: return it from a kernel, or `free` it. */
   allocate(shape: readonly number[]): tf.TensorInfo {
-    return this.#backend.makeTensorInfo([...shape], 'float32')
+    return this.backend.makeTensorInfo([...shape], 'float32')
   }
 
   /** Gives an untracked tensor back to the pool. */
   free(...tensors: tf.TensorInfo[]): void {
-    for (const tensor of tensors) this.#backend.disposeData(tensor.dataId)
+    for (const tensor of tensors) this.backend.disposeData(tensor.dataId)
   }
 
   /**
@@ -92,18 +100,18 @@ export class Runner {
    * commands that are not submitted yet.
    */
   upload(values: Int32Array | Float32Array): tf.TensorInfo {
-    const tensor = this.#backend.makeTensorInfo([values.length], values instanceof Int32Array ? 'int32' : 'float32')
+    const tensor = this.backend.makeTensorInfo([values.length], values instanceof Int32Array ? 'int32' : 'float32')
     const buffer = this.#buffer(tensor)
-    this.#backend.queue.writeBuffer(buffer, 0, values.buffer, values.byteOffset, values.byteLength)
+    this.backend.queue.writeBuffer(buffer, 0, values as typeof values & ArrayBufferView<ArrayBuffer>)
     return tensor
   }
 
   /** Records one dispatch. */
-  run(program: Program, { outputs, inputs = [], uniforms, groups, fleeting = false }: Dispatch): void {
-    const backend = this.#backend
+  run(program: Program, { outputs, inputs = [], uniforms, groups }: Dispatch): void {
+    const { backend } = this
     const pipeline = this.#pipeline(program)
     const resources = [...outputs, ...inputs].map((tensor): GPUBufferBinding => ({ buffer: this.#buffer(tensor) }))
-    resources.push({ buffer: this.#uniform(program, uniforms, fleeting) })
+    resources.push({ buffer: this.#uniform(program, uniforms) })
     const bindGroup = this.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
       entries: resources.map((resource, binding) => ({ binding, resource }))
@@ -124,6 +132,24 @@ export class Runner {
     }
   }
 
+  /** Submits what is recorded. */
+  flush(): void {
+    this.backend.endComputePassEncoder()
+    if (this.backend.commandEncoder) this.backend.submitQueue()
+  }
+
+  /** Gives the memory of unused buffers back to the system. */
+  trim(): void {
+    const { bufferManager: manager } = this.backend
+    for (const buffers of manager.freeBuffers.values()) {
+      for (const buffer of buffers.splice(0)) {
+        buffer.destroy()
+        manager.numBytesAllocated -= buffer.size
+        manager.numFreeBuffers--
+      }
+    }
+  }
+
   /** Workgroups that give each of `threads` one thread; beyond WebGPU's 65535 a dimension they continue in y (see `flatIndex`). */
   grid(threads: number, workgroup = WORKGROUP): [number, number] {
     const needed = Math.ceil(threads / workgroup)
@@ -132,9 +158,19 @@ export class Runner {
   }
 
   #buffer(tensor: tf.TensorInfo): GPUBuffer {
-    this.#backend.uploadToGPU(tensor.dataId)
-    this.#backend.commandQueueOwnedIds.add(tensor.dataId)
-    return this.#backend.tensorMap.get(tensor.dataId).resource as GPUBuffer
+    this.backend.uploadToGPU(tensor.dataId)
+    this.backend.commandQueueOwnedIds.add(tensor.dataId)
+    return this.backend.tensorMap.get(tensor.dataId).resource as GPUBuffer
+  }
+
+  /** False while better programs are being compiled. */
+  get isSettled(): boolean {
+    return this.#underWay === 0
+  }
+
+  /** Resolves when the programs that were asked for are compiled. */
+  get settled(): Promise<void> {
+    return this.#compiling
   }
 
   /** Programs that are compiled. */
@@ -150,12 +186,15 @@ export class Runner {
     if (this.#pipelines.has(program.key)) return true
     if (!this.#asked.has(program.key)) {
       this.#asked.add(program.key)
+      this.#underWay++
       this.#compiling = this.#compiling.then(async () => {
         try {
           this.#pipelines.set(program.key, await this.device.createComputePipelineAsync(this.#descriptor(program)))
+          this.revision++
         } catch {
           // The smaller program goes on serving; a lost device is told elsewhere.
         }
+        this.#underWay--
       })
     }
     return false
@@ -175,22 +214,15 @@ export class Runner {
     return pipeline
   }
 
-  #uniform(program: Program, values: readonly number[], fleeting: boolean): GPUBuffer {
+  #uniform(program: Program, values: readonly number[]): GPUBuffer {
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST
-    if (fleeting) {
-      const bytes = encodeUniforms(program, values)
-      const buffer = this.#backend.bufferManager.acquireBuffer(bytes.byteLength, usage)
-      this.#backend.uniformPendingDisposal.push(buffer)
-      this.#backend.queue.writeBuffer(buffer, 0, bytes)
-      return buffer
-    }
     const key = `${Object.values(program.uniforms).join()} ${values.join()}`
     let buffer = this.#uniforms.get(key)
     if (!buffer) {
       if (this.#uniforms.size >= KEPT_UNIFORMS) this.#uniforms.clear()
       const bytes = encodeUniforms(program, values)
       buffer = this.device.createBuffer({ size: bytes.byteLength, usage })
-      this.#backend.queue.writeBuffer(buffer, 0, bytes)
+      this.backend.queue.writeBuffer(buffer, 0, bytes)
       this.#uniforms.set(key, buffer)
     }
     return buffer

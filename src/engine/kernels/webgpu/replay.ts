@@ -1,0 +1,156 @@
+// A recorded step that runs again without the tape: the same dispatches on buffers of its own, packed so that those that never meet share memory.
+import * as tf from '@tensorflow/tfjs'
+import type { HostArray, StepArrays } from '../../hostArrays'
+import type { Recording, StepBuffer } from './recording'
+import type { Runner } from './run'
+
+/** Dispatches to a submit: enough that the device begins while the host still writes. */
+const DISPATCHES = 64
+
+/** Memory that replays share: they run one after another, and each writes before it reads. */
+export class Arena {
+  readonly #run: Runner
+  readonly #buffers = new Map<GPUBuffer, Set<object>>()
+
+  constructor(run: Runner) {
+    this.#run = run
+  }
+
+  /** One buffer for each of `needs`, for `user`. Needs whose commands (first to last) do not overlap share one. */
+  place(user: object, needs: readonly { size: number; first: number; last: number }[]): GPUBuffer[] {
+    const { bufferManager } = this.#run.backend
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
+    const placed: GPUBuffer[] = []
+    const taken = new Map<GPUBuffer, { first: number; last: number }[]>()
+    // Largest first, each into the smallest buffer that is free for its time (Pisarchyk and Lee 2020, greedy by size).
+    const order = needs.map((need, at) => ({ ...need, at })).sort((a, b) => b.size - a.size || a.first - b.first)
+    for (const { size, first, last, at } of order) {
+      const fitting = [...this.#buffers.keys()]
+        .filter((buffer) => buffer.size >= size && !taken.get(buffer)?.some((other) => first <= other.last && other.first <= last))
+        .sort((a, b) => a.size - b.size)
+      const buffer = fitting[0] ?? bufferManager.acquireBuffer(size, usage)
+      if (!this.#buffers.has(buffer)) this.#buffers.set(buffer, new Set())
+      this.#buffers.get(buffer)?.add(user)
+      taken.set(buffer, [...(taken.get(buffer) ?? []), { first, last }])
+      placed[at] = buffer
+    }
+    return placed
+  }
+
+  /** Frees what nobody else uses. */
+  leave(user: object): void {
+    for (const [buffer, users] of this.#buffers) {
+      if (!users.delete(user) || users.size > 0) continue
+      this.#buffers.delete(buffer)
+      this.#run.backend.bufferManager.releaseBuffer(buffer, false)
+    }
+  }
+}
+
+const arenas = new WeakMap<Runner, Arena>()
+
+export class Replay {
+  readonly #run: Runner
+  readonly #arena: Arena
+  readonly #commands: { pipeline: GPUComputePipeline; group: GPUBindGroup; groups: readonly [number, number, number] }[]
+  readonly #inputs: { buffer: GPUBuffer; make: (arrays: StepArrays) => HostArray }[] = []
+  /** Buffers that hold contents of the host and the result. */
+  readonly #own: GPUBuffer[] = []
+  readonly #result: GPUBuffer
+  readonly #readable: GPUBuffer
+  readonly #owned: readonly object[]
+  /** Bytes of the buffers that the step works in, whether it shares them or not. */
+  readonly bytes: number
+
+  /** Makes the buffers, and holds on to the tensors that the step uses. Call `dispose` in the end. */
+  constructor(run: Runner, { commands, buffers, owned, result }: Recording) {
+    this.#run = run
+    this.#arena = arenas.get(run) ?? new Arena(run)
+    arenas.set(run, this.#arena)
+    const { backend, device } = run
+    const first: number[] = []
+    const last: number[] = []
+    commands.forEach(({ bindings }, command) => {
+      for (const { buffer } of bindings) {
+        if (typeof buffer !== 'number') continue
+        first[buffer] ??= command
+        last[buffer] = command
+      }
+    })
+    const isOwn = ({ content }: StepBuffer, at: number): boolean => content !== undefined || at === result
+    const needs = buffers.flatMap((buffer, at) =>
+      isOwn(buffer, at) ? [] : [{ at, size: buffer.size, first: first[at]!, last: last[at]! }]
+    )
+    const shared = this.#arena.place(this, needs)
+    const made: GPUBuffer[] = []
+    needs.forEach(({ at }, place) => (made[at] = shared[place]!))
+    buffers.forEach((buffer, at) => {
+      if (!isOwn(buffer, at)) return
+      const { size, usage, content } = buffer
+      const own = backend.bufferManager.acquireBuffer(size, usage)
+      if (content && 'fixed' in content) backend.queue.writeBuffer(own, 0, content.fixed)
+      if (content && 'make' in content) this.#inputs.push({ buffer: own, make: content.make })
+      made[at] = own
+      this.#own.push(own)
+    })
+    this.bytes = [...new Set(made)].reduce((sum, { size }) => sum + size, 0)
+    this.#commands = commands.map(({ pipeline, bindings, groups }) => ({
+      pipeline,
+      groups,
+      group: device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: bindings.map(({ buffer, offset, size }, binding) => ({
+          binding,
+          resource: { buffer: typeof buffer === 'number' ? made[buffer]! : buffer, offset, size }
+        }))
+      })
+    }))
+    this.#result = made[result]!
+    this.#readable = device.createBuffer({ size: this.#result.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
+    this.#owned = owned
+    owned.forEach((dataId) => backend.incRef(dataId))
+  }
+
+  /** Queues the step on the arrays of another batch, and reads its result once that is there. Not to be called again before. */
+  async play(arrays: StepArrays): Promise<Float32Array> {
+    this.#queue(arrays)
+    await this.#readable.mapAsync(GPUMapMode.READ)
+    const values = new Float32Array(this.#readable.getMappedRange().slice(0))
+    this.#readable.unmap()
+    return values
+  }
+
+  dispose(): void {
+    const { backend } = this.#run
+    this.#arena.leave(this)
+    this.#own.forEach((buffer) => backend.bufferManager.releaseBuffer(buffer))
+    this.#readable.destroy()
+    const engine = tf.engine() as unknown as { removeDataId(dataId: object, backend: object): void }
+    for (const dataId of this.#owned) if (backend.disposeData(dataId)) engine.removeDataId(dataId, backend)
+  }
+
+  #queue(arrays: StepArrays): void {
+    const { backend, device } = this.#run
+    const { queue } = backend
+    // What the tape has queued comes first.
+    this.#run.flush()
+    for (const { buffer, make } of this.#inputs) queue.writeBuffer(buffer, 0, make(arrays) as HostArray & ArrayBufferView<ArrayBuffer>)
+    // Values that the host had read are older than what is written now.
+    for (const dataId of this.#owned) backend.tensorMap.get(dataId).values = null
+    for (let begin = 0; begin < this.#commands.length; begin += DISPATCHES) {
+      const encoder = device.createCommandEncoder()
+      const pass = encoder.beginComputePass()
+      const end = Math.min(this.#commands.length, begin + DISPATCHES)
+      for (let at = begin; at < end; at++) {
+        const { pipeline, group, groups } = this.#commands[at]!
+        pass.setPipeline(pipeline)
+        pass.setBindGroup(0, group)
+        pass.dispatchWorkgroups(groups[0], groups[1], groups[2])
+      }
+      pass.end()
+      if (end === this.#commands.length) encoder.copyBufferToBuffer(this.#result, 0, this.#readable, 0, this.#result.size)
+      queue.submit([encoder.finish()])
+    }
+    this.#run.dispatches += this.#commands.length
+  }
+}

@@ -77,7 +77,14 @@ export const linkFields: readonly LinkField[] = [
   wholeNumber('evaluateEvery'),
   wholeNumber('patience'),
   wholeNumber('batchSize'),
-  wholeNumber('seed')
+  wholeNumber('trainingExamples'),
+  wholeNumber('seed'),
+  wholeNumber('seeds'),
+  {
+    name: 'againstRandom',
+    write: (values) => (values.againstRandom ? 'yes' : undefined),
+    read: (text) => (text === 'yes' ? { againstRandom: true } : '“againstRandom” takes “yes”.')
+  }
 ]
 
 /** The address's query for a set-up; empty for the default one. */

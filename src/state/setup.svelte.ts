@@ -110,8 +110,7 @@ export class Setup {
 
   /** The place in the race of a method or a hybrid, which decides its letter and colour; undefined where it is not chosen. */
   placeOf(key: string): number | undefined {
-    const index = [...this.values.methods, ...this.values.hybrids].indexOf(key)
-    return index < 0 ? undefined : index + 1
+    return this.planned.find((run) => run.key === key)?.place
   }
 
   /** The runs that Start would begin, by their keys, in their places. */

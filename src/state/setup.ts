@@ -1,6 +1,7 @@
 // The settings of a race that is about to start: sensible from the first moment, and turned into a request when someone presses Start.
 import type { Method, OptionValues } from '../engine/methods/method'
 import { inStages } from '../engine/training/defaultRecipe'
+import { groupedBySeed, withSeeds } from '../engine/training/seeds'
 import type { Recipe, RecipePart } from '../engine/training/recipe'
 import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
 import { siteModels, siteTasks } from './catalogue'
@@ -39,7 +40,13 @@ export interface SetupValues {
   evaluateEvery: number
   patience: number
   batchSize: number
+  /** 0 is all. */
+  trainingExamples: number
   seed: number
+  /** Runs of each method that trains, with as many seeds from `seed` on. */
+  seeds: number
+  /** A run from random numbers beside each whose method has another start. */
+  againstRandom: boolean
 }
 
 export const defaultSetup: Readonly<SetupValues> = {
@@ -54,7 +61,10 @@ export const defaultSetup: Readonly<SetupValues> = {
   evaluateEvery: 20,
   patience: 0,
   batchSize: 16,
-  seed: 1
+  trainingExamples: 0,
+  seed: 1,
+  seeds: 1,
+  againstRandom: false
 }
 
 /** Whole-number settings: their limits, shown beside the field and held by links too. */
@@ -84,11 +94,23 @@ export const numberFields = {
     help: 'Stop a method early after so many validations without a better one. 0 never stops early.'
   },
   batchSize: { label: 'Batch size', minimum: 1, maximum: 64, help: 'Examples read in one step. All methods read the same ones.' },
+  trainingExamples: {
+    label: 'Training examples',
+    minimum: 0,
+    maximum: 100_000,
+    help: 'How many examples are trained on, balanced over the labels. Few of them show which method learns from little. 0 takes all.'
+  },
   seed: {
     label: 'Seed',
     minimum: 0,
     maximum: 999_999,
     help: 'Decides the order of the examples and the first values. The same seed gives the same race again.'
+  },
+  seeds: {
+    label: 'Repeat with seeds',
+    minimum: 1,
+    maximum: 5,
+    help: 'Runs each method so many times, with the seed and those that follow, and tells mean and spread: one run alone may be luck.'
   }
 } as const
 
@@ -122,10 +144,15 @@ export function runRequests(
     const recipe = { ...table.defaultRecipe(parts[0]?.method ?? '', values.seed), parts, batchSize: values.batchSize }
     return { id: newId(key), name, recipe }
   }
+  const beside = (method: Method): RunRequest[] => {
+    const part = partOf(method, method.id)
+    if (!values.againstRandom || !hasRandomStart(method) || part.options.start === RANDOM) return []
+    return [run(`${method.id}.${RANDOM}`, `${method.title}, random start`, [{ ...part, options: { ...part.options, start: RANDOM } }])]
+  }
   const single = table.methods
     .filter((method) => method.id === BASELINE || values.methods.includes(method.id))
     .sort((a, b) => Number(b.id === BASELINE) - Number(a.id === BASELINE))
-    .map((method) => run(method.id, method.title, [partOf(method, method.id)]))
+    .flatMap((method) => [run(method.id, method.title, [partOf(method, method.id)]), ...beside(method)])
   const hybrids = values.hybrids.map((key) => {
     const hybrid = readHybrid(key)
     const rows = hybrid.methods.flatMap((id) => table.methods.find((method) => method.id === id) ?? [])
@@ -137,6 +164,13 @@ export function runRequests(
 
 /** The chosen model, whether it is in this browser or not. */
 export const sourceOfModel = ({ model }: SetupValues): ModelSource => modelOfKey(model) ?? { kind: 'site', path: model }
+
+const RANDOM = 'random'
+
+/** Whether a method can start from random numbers and from something else. */
+export function hasRandomStart({ options: { start } }: Method): boolean {
+  return start?.kind === 'choice' && start.choices.some(({ value }) => value === RANDOM)
+}
 
 /** Everything the worker needs to start; `newId` gives a new id for the race and for each run. */
 export function raceRequest(
@@ -155,10 +189,20 @@ export function raceRequest(
     name: `${taskTitle}, ${modelTitle(model)}`,
     model,
     task,
-    runs: runRequests(values, methodSetups, table, newId),
-    settings: { budget, evaluateEvery: values.evaluateEvery, patience: values.patience }
+    runs: withSeeds(runRequests(values, methodSetups, table, newId), values.seeds, newId, ({ parts }) =>
+      parts.some((part) => table.methods.find(({ id }) => id === part.method)?.trains)
+    ),
+    settings: {
+      budget,
+      evaluateEvery: values.evaluateEvery,
+      patience: values.patience,
+      ...(values.trainingExamples > 0 && { trainingExamples: values.trainingExamples })
+    }
   }
 }
+
+const isAlone = ({ recipe: { parts } }: RunRequest, method: string | undefined): boolean =>
+  parts.length === 1 && parts[0]?.method === method
 
 const unique = (ids: string[]): string[] => [...new Set(ids)]
 
@@ -170,7 +214,13 @@ export function setupOf(
   values: SetupValues
 ): { values: SetupValues; methodSetups: Record<string, MethodSetup>; file: FileTask | undefined } {
   const { model, task, settings } = request
-  const runs = request.runs.map(({ recipe: { parts } }) => ({ parts, hybrid: parts.length > 1 ? hybridKey(hybridOf(parts)) : undefined }))
+  const groups = groupedBySeed(request.runs, ({ recipe }) => recipe)
+  const first = groups.flatMap(([run]) => run ?? [])
+  const isBeside = ({ recipe: { parts } }: RunRequest): boolean =>
+    parts.length === 1 && parts[0]?.options.start === RANDOM && first.filter((run) => isAlone(run, parts[0]?.method)).length > 1
+  const runs = first
+    .filter((run) => !isBeside(run))
+    .map(({ recipe: { parts } }) => ({ parts, hybrid: parts.length > 1 ? hybridKey(hybridOf(parts)) : undefined }))
   const recipe = request.runs[0]?.recipe
   return {
     values: {
@@ -185,7 +235,10 @@ export function setupOf(
       ...(settings.budget.kind === 'steps' ? { steps: settings.budget.steps } : { seconds: settings.budget.seconds }),
       evaluateEvery: settings.evaluateEvery,
       patience: settings.patience,
-      ...(recipe && { batchSize: recipe.batchSize, seed: recipe.seed })
+      trainingExamples: settings.trainingExamples ?? 0,
+      ...(recipe && { batchSize: recipe.batchSize, seed: recipe.seed }),
+      seeds: Math.max(...groups.map((group) => group.length)),
+      againstRandom: first.some(isBeside)
     },
     methodSetups: Object.fromEntries(
       runs.flatMap(({ parts, hybrid }) =>

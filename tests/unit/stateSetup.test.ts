@@ -61,7 +61,9 @@ describe('raceRequest', () => {
       budgetKind: 'seconds',
       seconds: 30,
       patience: 3,
-      seed: 9
+      trainingExamples: 32,
+      seed: 9,
+      seeds: 2
     }
     const task = { kind: 'site' as const, path: 'tasks/support' }
     const again = setupOf(raceRequest(values, {}, table, task, numbered()), { ...defaultSetup })
@@ -72,6 +74,42 @@ describe('raceRequest', () => {
       weightDecay: 0.01
     })
     expect(again.methodSetups['allWeights']).toEqual({ options: { tokens: 20 }, learningRate: 0.3, weightDecay: 0.01 })
+  })
+})
+
+describe('repeats', () => {
+  const withStart = (start: string): MethodTable => {
+    const choices = ['random', 'labels'].map((value) => ({ value, label: value }))
+    const row = {
+      ...method('softPrompt', true),
+      options: { start: { kind: 'choice' as const, label: '', help: '', default: start, choices } }
+    }
+    return { ...table, methods: [row, ...table.methods.slice(1)] }
+  }
+
+  it('give each tuned run once for each seed, and the hand-written prompt once', () => {
+    const { runs } = raceRequest({ ...defaultSetup, seed: 5, seeds: 2 }, {}, table, reviews, numbered())
+    expect(runs.map(({ name, recipe: { seed } }) => [name, seed])).toEqual([
+      ['The handwrittenPrompt', 5],
+      ['The softPrompt (seed 5)', 5],
+      ['The softPrompt (seed 6)', 6],
+      ['The allWeights (seed 5)', 5],
+      ['The allWeights (seed 6)', 6]
+    ])
+  })
+
+  it('race a random start beside another one, and are understood again', () => {
+    const values = { ...defaultSetup, againstRandom: true }
+    const request = raceRequest(values, {}, withStart('labels'), reviews, numbered())
+    expect(request.runs.map(({ recipe }) => recipe.parts[0]?.options.start)).toEqual([undefined, 'labels', 'random', undefined])
+    const again = setupOf(request, { ...defaultSetup })
+    expect(again.values).toEqual(values)
+    expect(again.methodSetups['softPrompt']?.options).toEqual({ start: 'labels' })
+  })
+
+  it('add no second run where the start is random already', () => {
+    const { runs } = raceRequest({ ...defaultSetup, againstRandom: true }, {}, withStart('random'), reviews, numbered())
+    expect(runs).toHaveLength(3)
   })
 })
 
@@ -101,10 +139,13 @@ describe('links', () => {
       evaluateEvery: 3,
       patience: 2,
       batchSize: 8,
-      seed: 42
+      trainingExamples: 40,
+      seed: 42,
+      seeds: 3,
+      againstRandom: true
     }
     expect(writeLink(values)).toBe(
-      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&seed=42'
+      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&trainingExamples=40&seed=42&seeds=3&againstRandom=yes'
     )
     expect(readLink(writeLink(values), known)).toEqual({ values, notes: [] })
   })

@@ -48,7 +48,8 @@ export type Option =
   | { kind: 'integer' | 'number'; label: string; help: string; default: number; minimum: number; maximum: number; step?: number }
   | { kind: 'choice'; label: string; help: string; default: string; choices: { value: string; label: string }[] }
   | {
-      kind: 'text'
+      /** `run` is the id of a run of the library that has a soft prompt; empty where none is chosen. */
+      kind: 'text' | 'run'
       label: string
       help: string
       default: string

@@ -65,6 +65,7 @@ function whatIsWanted(option: Option, value: OptionValue): string | undefined {
       return choices.some((choice) => choice === value) ? undefined : `one of: ${choices.join(', ')}`
     }
     case 'text':
+    case 'run':
       return typeof value === 'string' ? undefined : 'a text'
     case 'flag':
       return typeof value === 'boolean' ? undefined : 'true or false'

@@ -47,7 +47,7 @@ export const softPrompt: Method = {
       when: { option: 'start', value: 'text' }
     },
     savedRun: {
-      kind: 'text',
+      kind: 'run',
       label: 'Saved prompt',
       help: 'The run of the library whose soft prompt this one begins as, learnt on another task or made by meta-learning.',
       default: '',

@@ -1,15 +1,20 @@
 // What a start gains: how many steps two runs take to the same validation loss.
-import type { Curve, ValidationRecord } from './records'
+import type { ValidationRecord } from './records'
+
+/** What is asked of a curve. */
+export interface Validated {
+  validation: readonly Pick<ValidationRecord, 'step' | 'loss'>[]
+}
 
 /**
  * Steps until the validation loss is `loss` or less for the first time: between two validations as if the loss fell in a straight line; undefined where
  * it never does.
  */
-export function stepsToReach({ validation }: Pick<Curve, 'validation'>, loss: number): number | undefined {
+export function stepsToReach({ validation }: Validated, loss: number): number | undefined {
   const at = validation.findIndex((record) => record.loss <= loss)
   if (at < 0) return undefined
   const reached = validation[at]!
-  const before: ValidationRecord | undefined = validation[at - 1]
+  const before = validation[at - 1]
   if (!before) return reached.step
   return before.step + ((reached.step - before.step) * (before.loss - loss)) / (before.loss - reached.loss)
 }
@@ -22,7 +27,7 @@ export interface StartGain {
 }
 
 /** Steps of a run from a start against those of a reference (from random numbers) to the lowest validation loss of the reference. */
-export function startGain(reference: Pick<Curve, 'validation'>, start: Pick<Curve, 'validation'>): StartGain {
+export function startGain(reference: Validated, start: Validated): StartGain {
   const loss = Math.min(...reference.validation.map((record) => record.loss))
   return { loss, steps: { reference: stepsToReach(reference, loss), start: stepsToReach(start, loss) } }
 }

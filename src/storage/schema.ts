@@ -72,10 +72,12 @@ const taskSource = v.variant('kind', [
   })
 ])
 
+const precision = v.optional(v.picklist(['stored', 'float16', 'int8', 'float32']))
+
 const modelSource = v.variant('kind', [
-  v.object({ kind: v.literal('site'), path: sitePath }),
-  v.object({ kind: v.literal('hub'), repository: repositoryName, revision: revisionName }),
-  v.object({ kind: v.literal('local'), name: text, id })
+  v.object({ kind: v.literal('site'), path: sitePath, precision }),
+  v.object({ kind: v.literal('hub'), repository: repositoryName, revision: revisionName, precision }),
+  v.object({ kind: v.literal('local'), name: text, id, precision })
 ])
 
 const raceRequest = v.object({

@@ -2,9 +2,11 @@
 import type { BackendName, DeviceReport } from '../engine/device/report'
 import type { RaceCommand, RaceEvent, RunRequest } from '../engine/training/events'
 import type { RaceSettings } from '../engine/training/recipe'
+import type { Precision } from '../engine/model/precision'
 import type { FileTaskOptions } from '../tasks/fileTask'
 import type { Task } from '../tasks/task'
 import type { EnsembleApi } from './ensembleCalls'
+import type { FitApi } from './fitCalls'
 import type { LabApi } from './labCalls'
 import type { MeaningApi } from './meaningCalls'
 import type { StartsApi } from './startCalls'
@@ -24,11 +26,33 @@ export interface Progress {
   unit: 'bytes' | 'examples' | 'items'
 }
 
+interface Held {
+  /** How the frozen weights are held on the device; `stored` where absent. */
+  precision?: Precision
+}
+
 /** A model that was downloaded from a hub, at one commit, or brought along from this computer; its files are kept in the browser's storage. */
-export type KeptSource = { kind: 'hub'; repository: string; revision: string } | { kind: 'local'; name: string; id: string }
+export type KeptSource = HubSource | LocalSource
+
+interface HubSource extends Held {
+  kind: 'hub'
+  repository: string
+  revision: string
+}
+
+interface LocalSource extends Held {
+  kind: 'local'
+  name: string
+  id: string
+}
+
+interface SiteSource extends Held {
+  kind: 'site'
+  path: string
+}
 
 /** Where a model is: a folder of the site (`models/tuneground-2m`), or this browser's storage; always in the Hugging Face layout. */
-export type ModelSource = { kind: 'site'; path: string } | KeptSource
+export type ModelSource = SiteSource | KeptSource
 
 export interface ModelReport {
   id: string
@@ -89,7 +113,7 @@ export interface Answer {
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi extends EnsembleApi, LabApi, StartsApi, TransferApi, MeaningApi {
+export interface EngineApi extends EnsembleApi, FitApi, LabApi, StartsApi, TransferApi, MeaningApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>

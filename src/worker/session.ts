@@ -25,7 +25,9 @@ import { PromptMeanings } from './meaning'
 import type { PromptMeaning } from './meaningCalls'
 import type { EnsembleRequest, EnsembleResult } from './ensembleCalls'
 import { askEnsemble } from './ensembles'
-import { loadModel, type LoadedModel } from './models'
+import { assertFits, FitDesk, type FitSubject } from './fit'
+import type { FitReport, FitRequest } from './fitCalls'
+import { loadModel, planModel, type LoadedModel } from './models'
 import { openRun, trains, type OpenedRun } from './openedRuns'
 import { runMetaLearning } from './metaLearning'
 import type {
@@ -68,6 +70,7 @@ export class EngineSession implements EngineApi {
   #metaLearning: PauseControl | undefined
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
+  readonly #fitDesk = new FitDesk()
   readonly #loaders = {
     useModel: (source: ModelSource): Promise<LoadedModel> => this.#useModel(source),
     useTask: (source: TaskSource): Promise<LoadedTask> => this.#useTask(source)
@@ -128,6 +131,19 @@ export class EngineSession implements EngineApi {
       answers.push(await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))))
     }
     return answers
+  }
+
+  async fit(request: FitRequest): Promise<FitReport> {
+    const device = this.#requireDevice()
+    const subject = await this.#fitSubject(request)
+    const rows = request.runs[0]?.recipe.batchSize ?? 1
+    const rate = this.#isRacing ? undefined : await this.#fitDesk.measureRate(subject, rows, (probe) => this.#queue.run(probe))
+    return this.#fitDesk.report(request, subject, device, rate)
+  }
+
+  setMemoryBudget(bytes: number | undefined): Promise<void> {
+    this.#fitDesk.setMemoryBudget(bytes)
+    return Promise.resolve()
   }
 
   previewPrompt(request: PromptRequest): Promise<PromptPreview> {
@@ -219,6 +235,10 @@ export class EngineSession implements EngineApi {
       this.#generalTexts ??= await loadGeneralTexts(this.#siteRoot)
       const recipes = request.runs.map(({ recipe }) => recipe)
       const data = createRaceData(fewShotTask(task, request), model.tokenizer, model.decoder.config, recipes, this.#generalTexts)
+      const labels = labelCount(task.task)
+      const { config, layout } = model.decoder
+      const subject = { on: { config, layout, labels }, base: model.base, data }
+      assertFits(this.#fitDesk.report({ runs: request.runs, race: request.runs.map(({ id }) => id) }, subject, this.#requireDevice()))
       const saved = await savedPrompts(request.runs, checkpoints)
       for (const { id, recipe } of request.runs) {
         const note = lengthNote(recipe, saved)
@@ -289,14 +309,29 @@ export class EngineSession implements EngineApi {
     if (this.#model && sameSource(this.#model.report.source, source)) return this.#model
     if ((this.#race && this.#isRacing) || this.#metaLearning)
       throw new UserError('A race is using the loaded model.', 'Stop the race before choosing another model.')
-    const loaded = await loadModel(source, this.#siteRoot, device, onProgress)
-    this.#race?.race.dispose()
-    this.#race = undefined
-    this.#opened.clear()
-    this.#forgettingBefore = undefined
-    this.#model?.decoder.dispose()
-    this.#model = loaded
-    return loaded
+    const onReady = (): void => {
+      this.#race?.race.dispose()
+      this.#race = undefined
+      this.#opened.clear()
+      this.#forgettingBefore = undefined
+      this.#model?.decoder.dispose()
+      this.#model = undefined
+    }
+    this.#model = await loadModel(source, this.#siteRoot, { device, limits: this.#fitDesk.limits(device), onReady }, onProgress)
+    return this.#model
+  }
+
+  /** Model, task and their batches as far as estimates need them; a model that is not loaded is not loaded for that. */
+  async #fitSubject({ model: source, task: taskSource, runs }: FitRequest): Promise<FitSubject> {
+    await this.#loading
+    const held = this.#model && sameSource(this.#model.report.source, source) ? this.#model : undefined
+    const planned = held
+      ? { ...held.decoder, tokenizer: held.tokenizer, base: held.base }
+      : await planModel(source, this.#siteRoot, () => undefined)
+    const { data: task } = await this.#useTask(taskSource)
+    const recipes = runs.map(({ recipe }) => recipe)
+    const data = createRaceData(task, planned.tokenizer, planned.config, recipes, this.#generalTexts ?? [])
+    return { on: { config: planned.config, layout: planned.layout, labels: labelCount(task.task) }, base: planned.base, data }
   }
 
   async #useTask(source: TaskSource): Promise<LoadedTask> {

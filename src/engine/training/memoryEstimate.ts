@@ -1,0 +1,182 @@
+// How many bytes of the device a run will need, from shapes alone: known before anything is loaded.
+import type { StoredTensor } from '../formats/safetensors'
+import { matrixBytes, type StoredDtype } from '../kernels/packings'
+import type { BaseShape, TrainedOn } from '../methods/method'
+import { getMethod, optionsOf } from '../methods/registry'
+import { trainedShapes } from '../methods/trained'
+import { packingFor, type Precision } from '../model/precision'
+import { blockFloats } from './blockFloats'
+import type { Recipe } from './recipe'
+
+/** A padded batch; virtual tokens come on top. */
+export interface BatchShape {
+  size: number
+  time: number
+  /** Rows at which the vocabulary is scored. */
+  labelRows: number
+}
+
+/** Bytes by what they are for; `peak` is their sum. */
+export interface MemoryEstimate {
+  /** Frozen weights, shared by all runs of a race. */
+  base: number
+  trained: number
+  /** Both moments of AdamW. */
+  optimiser: number
+  /** Of the trained tensors, at the worst moment of a step. */
+  gradients: number
+  /** What the forward pass keeps for the backward pass, and what is under way, at that moment. */
+  activations: number
+  logits: number
+  peak: number
+  /** Bytes of the largest tensor beside the base: trained, or passing through. */
+  largestTensor: number
+}
+
+/** The frozen weights on the device. */
+export interface HeldBase {
+  /** Bytes of all of them. */
+  total: number
+  /** Bytes of the largest. */
+  largest: number
+  /** False on WebAssembly and WebGL, whose composed operations make many more tensors on their way. */
+  fused: boolean
+}
+
+/** What of a recipe decides the memory that it takes. */
+export type MemoryRecipe = Pick<Recipe, 'parts' | 'gradientCheckpointing'>
+
+const FLOAT32_BYTES = 4
+
+/** Logits that the loss holds at a time; see `kernels/webgpu/labelLoss.ts`. */
+const LOGITS_BYTES = 64 * 2 ** 20
+
+/** Composed operations against fused ones, measured on WebAssembly: tensors on the way, and gradients with their updates. */
+const COMPOSED = { activations: 6, gradients: 2.5 }
+
+/** As in `device/earlyRelease.ts`. */
+const LEAST_WAITING = 2 * 2 ** 20
+const WAITING_SHARE = 1 / 32
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1)
+
+/** Bytes on the device of a model's frozen weights, and of the largest of them. Where operations are not `fused` all of them are float32. */
+export function weightBytes(tensors: Iterable<StoredTensor>, precision: Precision, fused: boolean): HeldBase {
+  let total = 0
+  let largest = 0
+  for (const { dtype, shape } of tensors) {
+    const [rows = 1, columns = 1] = shape
+    const packing = shape.length === 2 && fused ? packingFor(precision, dtype as StoredDtype) : undefined
+    const bytes = matrixBytes([rows, columns], packing)
+    total += bytes
+    largest = Math.max(largest, bytes)
+  }
+  return { total, largest, fused }
+}
+
+/** Positions that the recipe's virtual tokens add to every row. A key-value prefix is seen by every row, and is none. */
+export function virtualTokens({ parts }: MemoryRecipe, on: TrainedOn): number {
+  return parts.reduce((sum, part) => {
+    const method = getMethod(part.method)
+    const isPrefix = Object.keys(trainedShapes([part], on)).some((name) => name.startsWith('prefix.'))
+    return sum + (isPrefix ? 0 : (method.positions?.(optionsOf(method, part.options)) ?? 0))
+  }, 0)
+}
+
+/** Bytes of the logits of so many rows, which the loss takes in parts where they are many. */
+const logitsBytes = (rows: number, vocabularySize: number): number =>
+  Math.min(rows * vocabularySize * FLOAT32_BYTES, Math.max(LOGITS_BYTES, vocabularySize * FLOAT32_BYTES))
+
+/**
+ * The memory of one training step, by a walk over the layers forth and back that adds up what is alive.
+ * Within 15 % of what `MemoryMeter` measures on WebGPU (tests/engine/memoryEstimate.test.ts).
+ */
+export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase): MemoryEstimate {
+  const { config, layout } = on
+  const shapes = trainedShapes(recipe.parts, on)
+  const numbers = Object.values(shapes).reduce((sum, shape) => sum + elementsOf(shape), 0)
+  const trained = FLOAT32_BYTES * numbers
+  const held = base.total + 3 * trained
+  const state = { base: base.total, trained, optimiser: 2 * trained }
+  if (numbers === 0 || recipe.parts.every(({ method }) => getMethod(method).readsFeatures)) {
+    return { ...state, gradients: trained, activations: 0, logits: 0, peak: held + trained, largestTensor: trained }
+  }
+  const names = new Set([...Object.keys(shapes), ...(Object.keys(shapes).some((name) => name.startsWith('prefix.')) ? ['prefix'] : [])])
+  const virtual = virtualTokens(recipe, on)
+  const rows = batch.size * (batch.time + virtual)
+  const logits = logitsBytes(batch.labelRows, config.vocabularySize)
+  let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
+  const blocks = layout.layers.map((layer, index) => {
+    const entered = depends
+    const { attention, mlp, depends: leaves } = blockFloats(config, layer, names, entered)
+    depends = leaves
+    const behind = index === config.layers - 1 ? batch.labelRows : rows
+    const bytes = (kind: 'all' | 'kept'): number => FLOAT32_BYTES * (rows * attention[kind] + behind * mlp[kind])
+    const back = FLOAT32_BYTES * Math.max(rows * attention.back, behind * mlp.back)
+    const entering = entered ? FLOAT32_BYTES * rows * config.hiddenSize : 0
+    const trainedBytes = Object.entries(shapes).reduce(
+      (sum, [name, shape]) => sum + (ownerOf(name, index, on) ? FLOAT32_BYTES * elementsOf(shape) : 0),
+      0
+    )
+    return {
+      all: bytes('all'),
+      kept: recipe.gradientCheckpointing ? entering : bytes('kept'),
+      again: recipe.gradientCheckpointing ? bytes('kept') : 0,
+      trained: trainedBytes,
+      back
+    }
+  })
+  const states = FLOAT32_BYTES * rows * config.hiddenSize
+  let kept = 0
+  let worst = { gradients: 0, activations: 0 }
+  const note = (gradients: number, activations: number): void => {
+    if (gradients + activations > worst.gradients + worst.activations) worst = { gradients, activations }
+  }
+  /** What was freed counts until the commands that use it are submitted. */
+  let freed = virtual > 0 ? 2 * states : states
+  const waiting = (alive: number): number => Math.min(freed, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
+  for (const { all, kept: keeps } of blocks) {
+    const alive = kept + states + all
+    note(0, alive + waiting(alive))
+    freed = all - keeps
+    kept += keeps
+  }
+  let gradients = names.has(layout.head) ? FLOAT32_BYTES * elementsOf(shapes[layout.head]!) : 0
+  for (const block of [...blocks].reverse()) {
+    gradients += block.trained
+    const alive = kept + block.again + block.back
+    note(gradients, alive + waiting(alive + gradients + logits))
+    kept -= block.kept
+  }
+  const embedding = names.has(layout.embedding) ? FLOAT32_BYTES * elementsOf(shapes[layout.embedding]!) : 0
+  // A tied table's two gradients are added into a third.
+  note(trained + (layout.head === layout.embedding ? 2 * embedding : 0), 2 * states)
+  const widest = Math.max(config.intermediateSize, config.hiddenSize, (config.heads + 2 * config.keyValueHeads) * config.headSize)
+  const largestTensor = Math.max(FLOAT32_BYTES * Math.max(rows * widest, ...Object.values(shapes).map(elementsOf)), logits)
+  const more = base.fused ? { activations: 1, gradients: 1 } : COMPOSED
+  const moving = {
+    gradients: more.gradients * worst.gradients,
+    activations: more.activations * worst.activations,
+    logits: more.activations * logits
+  }
+  return { ...state, ...moving, peak: held + moving.gradients + moving.activations + moving.logits, largestTensor }
+}
+
+function ownerOf(name: string, index: number, { layout }: BaseShape): boolean {
+  const layer = layout.layers[index]!
+  const path = layer.attentionNorm.slice(0, layer.attentionNorm.lastIndexOf('.') + 1)
+  return name.startsWith(path)
+}
+
+/** The memory that an evaluation needs beside weights and runs: it keeps nothing for gradients, and its batches are larger than a training step's. */
+export function evaluationBytes(batches: readonly BatchShape[], { config, layout }: BaseShape, virtual: number, fused: boolean): number {
+  return batches.reduce((most, { size, time, labelRows }) => {
+    const rows = size * (time + virtual)
+    const largest = layout.layers.reduce((floats, layer) => {
+      const { attention, mlp } = blockFloats(config, layer, new Set(), false)
+      return Math.max(floats, attention.all + mlp.all)
+    }, 0)
+    const bytes = FLOAT32_BYTES * rows * (largest + config.hiddenSize) + logitsBytes(labelRows, config.vocabularySize)
+    return Math.max(most, (fused ? 1 : COMPOSED.activations) * bytes)
+  }, 0)
+}

@@ -1,5 +1,6 @@
 // What the visitor has chosen in the rail, and whether a race can start with it.
 import type { Method } from '../engine/methods/method'
+import type { Recipe } from '../engine/training/recipe'
 import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
 import { siteTasks } from './catalogue'
 import { hybridKey, partKey, readHybrid, type Hybrid } from './hybrids'
@@ -21,6 +22,8 @@ import {
   type NumberFieldName,
   type SetupValues
 } from './setup'
+
+const SOFT_PROMPT = 'softPrompt'
 
 export class Setup {
   values = $state<SetupValues>({ ...defaultSetup, methods: [...defaultSetup.methods], hybrids: [] })
@@ -105,7 +108,14 @@ export class Setup {
       (field) => field !== (values.budgetKind === 'steps' ? 'seconds' : 'steps')
     )
     const numbers = fields.map((field) => numberProblem(field, values[field])).filter((problem) => problem !== undefined)
-    return values.methods.length + values.hybrids.length === 0 ? ['Tick at least one method to tune.', ...numbers] : numbers
+    if (values.methods.length + values.hybrids.length === 0) return ['Tick at least one method to tune.', ...numbers]
+    return [...this.#startProblems(), ...numbers]
+  }
+
+  #startProblems(): string[] {
+    const runs = runRequests(this.values, this.methodSetups, this.#table, (key) => key)
+    const open = runs.filter(({ recipe }) => recipe.parts.some(({ options }) => options.start === 'saved' && !options.savedRun))
+    return open.map(({ name }) => `${name} is to start from a saved prompt: choose one in its options.`)
   }
 
   /** The place in the race of a method or a hybrid, which decides its letter and colour; undefined where it is not chosen. */
@@ -163,6 +173,18 @@ export class Setup {
     const setups = $state.snapshot(this.methodSetups)
     if (labPrompt?.role !== 'baseline' || !baseline) return setups
     return { ...setups, [BASELINE]: { ...defaultMethodSetup(baseline), options: { ...labPrompt.options } } }
+  }
+
+  /** One soft prompt with its own options, as a start from others is made: not from a saved prompt itself. */
+  softPromptRecipe(): Recipe {
+    const method = this.methods.find((row) => row.id === SOFT_PROMPT)
+    const setup = $state.snapshot(this.methodSetups[SOFT_PROMPT]) ?? (method && defaultMethodSetup(method))
+    const options = {
+      ...setup?.options,
+      ...(setup?.options.start === 'saved' && { start: method?.options.start?.default ?? 'random', savedRun: '' })
+    }
+    const recipe = this.#table.defaultRecipe(SOFT_PROMPT, this.values.seed)
+    return { ...recipe, batchSize: this.values.batchSize, parts: recipe.parts.map((part) => ({ ...part, ...setup, options })) }
   }
 
   request(): RaceRequest {

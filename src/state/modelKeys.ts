@@ -38,5 +38,9 @@ export function modelTitle(source: ModelSource): string {
   return siteModels.find((row) => row.path === source.path)?.title ?? source.path
 }
 
+/** What someone would type for a hub's model. */
+export const hubName = ({ repository, revision }: Extract<ModelSource, { kind: 'hub' }>): string =>
+  revision === MAIN ? repository : `${repository}@${revision}`
+
 /** A revision as there is room for it: a commit by its first digits. */
 export const shortRevision = (revision: string): string => (/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 7) : revision)

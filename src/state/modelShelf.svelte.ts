@@ -76,12 +76,14 @@ export class ModelShelf {
   ): Promise<KeptSource | undefined> {
     const rate = new TransferRate()
     this.fetching = { name }
-    const source = await this.#attempt((sources) =>
-      call(sources, (progress) => {
-        rate.note(performance.now() / 1000, progress.loaded)
-        this.fetching = { name, progress, bytesPerSecond: rate.bytesPerSecond, secondsLeft: rate.secondsLeft(progress.total) }
-      })
-    )
+    const show = (progress: Progress): void => {
+      rate.note(performance.now() / 1000, progress.loaded)
+      this.fetching = { name, progress, bytesPerSecond: rate.bytesPerSecond, secondsLeft: rate.secondsLeft(progress.total) }
+    }
+    // A line that stands still sends no progress, and its speed falls all the same.
+    const clock = setInterval(() => this.fetching?.progress && show(this.fetching.progress), 1000)
+    const source = await this.#attempt((sources) => call(sources, show))
+    clearInterval(clock)
     this.fetching = undefined
     if (source) this.offer = undefined
     const { problem } = this

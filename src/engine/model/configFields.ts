@@ -4,6 +4,8 @@ import { UserError } from '../errors'
 import type { Llama3RopeScaling, MlpKind } from './config'
 
 export const count = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1))
+/** Layers are made one by one before any weight is looked at; the deepest published models have 126. */
+export const layerCount = v.pipe(count, v.maxValue(1000))
 export const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
 const token = v.pipe(v.number(), v.integer(), v.minValue(0))
 

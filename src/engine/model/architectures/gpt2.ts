@@ -1,13 +1,13 @@
 // GPT-2 (Radford 2019): learned positions, layer norms, one fused product for query, key and value.
 import * as v from 'valibot'
 import type { DecoderConfig } from '../config'
-import { count, positive, readFields, readGelu, readTokens, refuse, tokenFields } from '../configFields'
+import { count, layerCount, positive, readFields, readGelu, readTokens, refuse, tokenFields } from '../configFields'
 import type { DecoderLayout, Projection } from '../layout'
 
 const entries = {
   ...tokenFields,
   n_embd: count,
-  n_layer: count,
+  n_layer: layerCount,
   n_head: count,
   n_positions: count,
   n_inner: v.nullish(count),

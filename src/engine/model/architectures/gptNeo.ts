@@ -1,7 +1,7 @@
 // GPT-Neo (Black 2021) and TinyStories (Eldan 2023): learned positions, every other layer sees a local window, scores are not scaled.
 import * as v from 'valibot'
 import type { DecoderConfig } from '../config'
-import { count, positive, readFields, readGelu, readTokens, tokenFields, unsupported } from '../configFields'
+import { count, layerCount, positive, readFields, readGelu, readTokens, tokenFields, unsupported } from '../configFields'
 import type { DecoderLayout, Projection } from '../layout'
 
 const kind = v.picklist(['global', 'local'])
@@ -9,7 +9,7 @@ const kind = v.picklist(['global', 'local'])
 const entries = {
   ...tokenFields,
   hidden_size: count,
-  num_layers: count,
+  num_layers: layerCount,
   num_heads: count,
   intermediate_size: v.nullish(count),
   vocab_size: count,
@@ -24,10 +24,9 @@ const entries = {
 
 export function readGptNeo(json: unknown): { config: DecoderConfig; layout: DecoderLayout } {
   const fields = readFields(json, entries)
-  const kinds = fields.attention_types.flatMap(([run, times]) =>
-    Array.from({ length: Math.min(times, fields.num_layers) }, () => run).flat()
-  )
-  if (kinds.length !== fields.num_layers) throw unsupported('attention_types', fields.attention_types)
+  const named = fields.attention_types.reduce((sum, [run, times]) => sum + run.length * times, 0)
+  if (named !== fields.num_layers) throw unsupported('attention_types', fields.attention_types)
+  const kinds = fields.attention_types.flatMap(([run, times]) => (run.length === 0 ? [] : Array.from({ length: times }, () => run).flat()))
   const config: DecoderConfig = {
     architecture: 'gpt_neo',
     hiddenSize: fields.hidden_size,

@@ -1,14 +1,14 @@
 // GPT-NeoX (Black 2022) and Pythia (Biderman 2023): rotary on a part of each head, attention and feed-forward side by side.
 import * as v from 'valibot'
 import type { DecoderConfig } from '../config'
-import { count, positive, readFields, readGelu, readRope, readTokens, ropeFields, tokenFields } from '../configFields'
+import { count, layerCount, positive, readFields, readGelu, readRope, readTokens, ropeFields, tokenFields } from '../configFields'
 import type { DecoderLayout, Projection } from '../layout'
 
 const entries = {
   ...tokenFields,
   ...ropeFields,
   hidden_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layerCount,
   num_attention_heads: count,
   intermediate_size: count,
   vocab_size: count,

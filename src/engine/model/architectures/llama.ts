@@ -1,14 +1,14 @@
 // Llama (Touvron 2023) and Qwen2 (Yang 2024), which differ in their biases alone.
 import * as v from 'valibot'
 import type { DecoderConfig } from '../config'
-import { count, positive, readFields, readRope, readTokens, refuse, ropeFields, tokenFields } from '../configFields'
+import { count, layerCount, positive, readFields, readRope, readTokens, refuse, ropeFields, tokenFields } from '../configFields'
 import type { DecoderLayout, Projection } from '../layout'
 
 const entries = {
   ...tokenFields,
   ...ropeFields,
   hidden_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layerCount,
   num_attention_heads: count,
   num_key_value_heads: v.nullish(count),
   head_dim: v.nullish(count),

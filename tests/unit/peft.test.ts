@@ -45,6 +45,12 @@ it('reads rank, alpha and places of LoRA into options', () => {
   })
 })
 
+it('keeps the dropout of LoRA both ways', () => {
+  const { recipePart, tensors } = importPeft(withConfig(adapterOf('gpt2', 'lora'), { lora_dropout: 0.1 }), baseOf('gpt2'))
+  expect(recipePart.options.dropout).toBe(0.1)
+  expect(configOf(exportPeft(recipePart, tensors, baseOf('gpt2'))).lora_dropout).toBe(0.1)
+})
+
 it('names the modules of LoRA where no preset means the same, so that no others are meant', () => {
   const base = baseOf('gpt2')
   const target = { shape: [1, 1], data: new Float32Array(1) }
@@ -100,6 +106,7 @@ it('refuses what it cannot compute, and says what it is', () => {
   refused(withConfig(lora, { bias: 'all' }), 'bias')
   refused(withConfig(lora, { modules_to_save: ['lm_head'] }), 'modules_to_save')
   refused(withConfig(lora, { r: 0 }), 'r should be >=1')
+  refused(withConfig(lora, { lora_dropout: 1 }), 'lora_dropout should be <=0.99')
   refused(withConfig(lora, { r: 4 }), 'has the shape [3, 32], and [4, 32] is needed')
   refused(lora, 'does not fit the model', baseOf('gpt2'))
   refused(adapterOf('gpt2', 'ia3'), 'does not fit the model')

@@ -80,6 +80,7 @@ const writers: Record<string, (tensors: StoredTensors, base: BaseShape, options:
       config: {
         r: options.rank,
         lora_alpha: options.alpha,
+        lora_dropout: options.dropout,
         use_rslora: options.rankStabilised,
         target_modules: moduleNames(
           layout,
@@ -156,7 +157,7 @@ const readers: Record<PeftType, (tensors: StoredTensors, base: BaseShape, config
   },
 
   LORA: (tensors, { layout }, config) => {
-    const { r: rank, lora_alpha: alpha, use_rslora: rankStabilised } = fieldsOf(config, loraFields)
+    const { r: rank, lora_alpha: alpha, lora_dropout: dropout, use_rslora: rankStabilised } = fieldsOf(config, loraFields)
     const strange = unsupportedLora.find((name) => !isOff(config[name]))
     if (strange !== undefined) throw unsupported(strange, config[strange])
     const own = unwrapped(tensors)
@@ -173,6 +174,7 @@ const readers: Record<PeftType, (tensors: StoredTensors, base: BaseShape, config
       options: {
         rank,
         alpha,
+        dropout,
         rankStabilised,
         ...targetsOf(
           layout,
@@ -222,6 +224,7 @@ function readPrompt(tensors: StoredTensors, { config }: BaseShape): Read {
 const loraFields = {
   r: v.pipe(v.number(), v.integer(), v.minValue(1)),
   lora_alpha: v.pipe(v.number(), v.finite()),
+  lora_dropout: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(0.99)), 0),
   use_rslora: v.optional(v.boolean(), false)
 }
 

@@ -42,7 +42,7 @@ export const lora: Method = {
       help: 'Hides this share of what each correction reads, other numbers in each training step, so that it does not learn the examples by heart.',
       default: 0,
       minimum: 0,
-      maximum: 0.9,
+      maximum: 0.99,
       step: 0.05
     },
     targets: {

@@ -54,6 +54,7 @@ export async function exportRun(runId: string, kind: ExportKind, siteRoot: strin
       template: data.task.template,
       ...(data.task.kind === 'classification' && { labels: data.task.labels })
     },
+    library: kind === 'peft' ? 'peft' : 'transformers',
     load: row.load(subject)
   })
   return writeZip([{ name: 'README.md', data: new Blob([readme]), compress: true }, ...files])

@@ -136,12 +136,13 @@ describe('a model card', () => {
     ...cardOf(sampleRun, sampleRace),
     about: 'A run.',
     task: { name: 'reviews', licence: 'CC0-1.0', template: '```{text}\nSentiment:', labels: [{ name: 'good', word: ' good' }] },
+    library: 'peft' as const,
     load: ['import peft']
   }
 
   it('says how it was made, what came out beside the untrained model, and how to load it', () => {
     const card = modelCard(subject)
-    expect(card).toMatch(/^---\nbase_model: "tuneground-2m"\n/)
+    expect(card).toMatch(/^---\nbase_model: "tuneground-2m"\nlibrary_name: peft\n/)
     expect(card).toContain('```python\nimport peft\n```')
     expect(card).toContain('    ```{text}\n    Sentiment:')
     expect(card).toContain('- Label good: answered as " good"')

@@ -23,6 +23,8 @@ export interface CardSubject {
   startedFrom?: string
   settings: RaceSettings
   result?: RunResult
+  /** The Python library that loads it. */
+  library?: 'peft' | 'transformers'
   /** Python that loads it, line by line. */
   load?: readonly string[]
   files: readonly Fact[]
@@ -97,11 +99,16 @@ export function licenceOf(card: string | undefined): string | undefined {
   return said?.[1]?.split(/[.;]\s|[.;]?\s*$/)[0]?.trim() || undefined
 }
 
-function frontMatter({ base, recipe }: CardSubject): string {
+function frontMatter({ base, recipe, library }: CardSubject): string {
   const tags = ['tuneground', ...new Set(recipe.parts.map(({ method }) => method))]
-  return ['---', `base_model: ${JSON.stringify(base.name)}`, 'pipeline_tag: text-generation', `tags: ${JSON.stringify(tags)}`, '---'].join(
-    '\n'
-  )
+  return [
+    '---',
+    `base_model: ${JSON.stringify(base.name)}`,
+    ...(library ? [`library_name: ${library}`] : []),
+    'pipeline_tag: text-generation',
+    `tags: ${JSON.stringify(tags)}`,
+    '---'
+  ].join('\n')
 }
 
 function prompting({ template = '', labels }: CardSubject['task']): string {

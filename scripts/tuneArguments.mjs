@@ -8,7 +8,7 @@ import { readRecipeFile } from './tuneRecipe.mjs'
 export const USAGE = `Usage: npm run tune -- [flags]
 
 What to tune
-  --model DIR             folder in the Hugging Face layout (default public/models/tuneground-2m)
+  --model DIR             folder in the Hugging Face layout, F32, F16 or BF16, sharded or not (default public/models/tuneground-2m)
   --task DIR|FILE         task folder (task.json and its splits), or a .csv, .tsv, .json or .jsonl file, split 60/15/25 by seed
   --text-column NAME      of a file; found where it is not given, as are the next three
   --label-column NAME
@@ -138,9 +138,14 @@ function mount(kind, folder, name = basename(folder)) {
 function readModel(values) {
   const folder = resolve(values.text('model') ?? join(ROOT, 'public/models/tuneground-2m'))
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw new CommandError(`There is no folder ${folder} (--model).`)
-  for (const file of ['config.json', 'tokenizer.json', 'model.safetensors']) {
-    if (!existsSync(join(folder, file)))
-      throw new CommandError(`${folder} has no ${file}: --model takes a folder in the Hugging Face layout.`)
+  const has = (/** @type {string[]} */ ...files) => files.every((file) => existsSync(join(folder, file)))
+  const parts = /** @type {const} */ ([
+    ['config.json', has('config.json')],
+    ['tokenizer.json, nor vocab.json and merges.txt', has('tokenizer.json') || has('vocab.json', 'merges.txt')],
+    ['model.safetensors, nor shards with model.safetensors.index.json', has('model.safetensors') || has('model.safetensors.index.json')]
+  ])
+  for (const [name, isThere] of parts) {
+    if (!isThere) throw new CommandError(`${folder} has no ${name}: --model takes a folder in the Hugging Face layout.`)
   }
   return mount('models', folder)
 }

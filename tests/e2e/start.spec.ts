@@ -1,10 +1,11 @@
 // The commands a person types: `npm start` and `npm run tune`, run as they are.
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@playwright/test'
-import { writeTinyModel } from './tinyModel'
+import { bfloat16, sharded } from '../unit/modelFolders'
+import { tinyModelFiles, writeTinyModel } from './tinyModel'
 
 interface Outcome {
   code: number | null
@@ -108,13 +109,14 @@ test('npm run tune prints the result of a run as JSON, the same again for the sa
   expect(again.metrics).toEqual(result.metrics)
 })
 
-test('npm run tune takes a file of the user and writes the result beside it', async () => {
+test('npm run tune takes a sharded model and a file of the user, and writes the result beside it', async () => {
+  await writeTinyModel(join(folder, 'sharded'), sharded(bfloat16(tinyModelFiles()), 2))
   const rows = Array.from({ length: 40 }, (_, i) => (i % 2 ? `"Lovely, number ${i}",good` : `Awful number ${i},bad`))
   await writeFile(join(folder, 'mine.csv'), ['words,verdict', ...rows].join('\n'))
   const output = join(folder, 'out.json')
   const flags = [
     '--model',
-    join(folder, 'tiny'),
+    join(folder, 'sharded'),
     '--task',
     join(folder, 'mine.csv'),
     '--method',
@@ -130,12 +132,52 @@ test('npm run tune takes a file of the user and writes the result beside it', as
   expect([result.metrics.examples, result.validation.examples]).toEqual([10, 6])
 })
 
+test('npm run tune compares seeds, exports, tests an adapter, and starts a staged recipe from it', async () => {
+  interface Run {
+    metrics: { accuracy: number; logLoss: number }
+    bestStep: number
+    curve: { validation: { step: number; loss: number }[] }
+  }
+  const tune = async <Printed>(...flags: string[]): Promise<Printed> => {
+    const place = ['--model', join(folder, 'tiny'), '--task', 'public/tasks/reviews', '--backend', 'wasm']
+    const { code, stdout, stderr } = await start('scripts/tune.mjs', ...place, ...flags).ended
+    expect(code, stderr).toBe(0)
+    return JSON.parse(stdout) as Printed
+  }
+  const exported = join(folder, 'exported')
+  const flags = ['--option', 'virtualTokens=3', '--steps', '2', '--evaluate-every', '2', '--warmup', '0']
+  const { summary, runs } = await tune<{ summary: { seeds: number[]; accuracy: { mean: number } }; runs: Run[] }>(
+    ...[...flags, '--seeds', '4,5', '--export', exported]
+  )
+  expect(summary.seeds).toEqual([4, 5])
+  expect(summary.accuracy.mean).toBeCloseTo((runs[0]!.metrics.accuracy + runs[1]!.metrics.accuracy) / 2, 12)
+
+  const adapter = join(exported, 'seed-5')
+  expect((await readdir(adapter)).sort()).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors'])
+  const tested = await tune<Run>('--adapter', adapter, '--steps', '0')
+  expect(tested.metrics).toEqual(runs[1]!.metrics)
+
+  const parts = [
+    { method: 'softPrompt', options: { virtualTokens: 3, start: 'saved', savedRun: adapter }, window: { from: 0, to: 0.5 } },
+    { method: 'lora', options: { rank: 1 }, window: { from: 0.5, to: 1 } }
+  ]
+  await writeFile(join(folder, 'recipe.json'), JSON.stringify({ parts, batchSize: 4 }))
+  const staged = await tune<Run>('--recipe', join(folder, 'recipe.json'), '--steps', '2', '--evaluate-every', '2')
+  const left = runs[1]!.curve.validation.find(({ step }) => step === runs[1]!.bestStep)!
+  expect(staged.curve.validation[0]).toMatchObject({ step: 0, loss: left.loss })
+})
+
 test('npm run tune says what is wrong without a stack trace', async () => {
   const cases: [string[], number, RegExp][] = [
     [['--task', 'public/tasks/reviews', '--steps', 'many'], 2, /--steps is "many"/],
     [['--task', 'public/tasks/nowhere'], 1, /There is no file or folder/],
     [['--task', 'public/tasks/reviews', '--method', 'magic'], 1, /no tuning method "magic"[^]*softPrompt/],
-    [['--task', 'public/tasks/reviews', '--option', 'virtualTokens=1000'], 1, /1000[^]*from 1 to 100/]
+    [['--task', 'public/tasks/reviews', '--option', 'virtualTokens=1000'], 1, /1000[^]*from 1 to 100/],
+    [
+      ['--task', 'public/tasks/reviews', '--method', 'softPrompt', '--export', join(folder, 'no'), '--export-as', 'merged'],
+      1,
+      /cannot be worked/
+    ]
   ]
   for (const [flags, exitCode, message] of cases) {
     const { code, stdout, stderr } = await start('scripts/tune.mjs', '--model', join(folder, 'tiny'), ...flags).ended

@@ -52,10 +52,10 @@ export function tinyModelFiles(): Record<string, string | Uint8Array> {
   }
 }
 
-/** Writes the model as a folder in the Hugging Face layout. */
-export async function writeTinyModel(folder: string): Promise<void> {
+/** Writes the model, or another one, as a folder in the Hugging Face layout. */
+export async function writeTinyModel(folder: string, files = tinyModelFiles()): Promise<void> {
   await mkdir(folder, { recursive: true })
-  for (const [name, content] of Object.entries(tinyModelFiles())) await writeFile(join(folder, name), content)
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content)
 }
 
 /** Serves it in place of the embedded model. The context must block service workers, which would answer first. */

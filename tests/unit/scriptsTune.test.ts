@@ -177,6 +177,7 @@ describe('readTuneArguments', () => {
     [['--task', 'README.md'], /\.csv, \.tsv, \.json, \.jsonl/, 1],
     [['--task', TASK, '--model', 'public/tasks/reviews'], /has no config.json/, 1],
     [['--task', TASK, '--model', 'nowhere'], /There is no folder .*nowhere \(--model\)/, 1],
+    [['--task', TASK, '--model', 'tests/fixtures/golden/llama'], /has no tokenizer.json, nor vocab.json and merges.txt/, 1],
     [['--task', TASK, '--json', 'nowhere/out.json'], /There is no folder .*nowhere \(--json\)/, 1]
   ])('refuses %j', (flags, message, exitCode) => {
     expect(() => readTuneArguments(flags)).toThrow(message)

@@ -14,7 +14,7 @@ import { Setup } from './setup.svelte'
 
 class Workshop {
   readonly engine = new EngineSession()
-  readonly setup = new Setup(methodTable, location.path === 'playground' ? location.query : '')
+  readonly setup = new Setup(methodTable, ['', 'playground'].includes(location.path) ? location.query : '')
   readonly models = new ModelShelf()
   readonly race = new Race(this.engine.api)
   /** What kept the page from starting as it should. */

@@ -46,7 +46,7 @@ for (const scheme of ['light', 'dark'] as const) {
     const page = await context.newPage()
     const watched = await watch(context, page)
     await openPlayground(page)
-    for (const name of ['Library', 'Learn', 'Playground']) {
+    for (const name of ['Prompt lab', 'Library', 'Learn', 'Playground']) {
       await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name }).click()
       await expect(page).toHaveTitle(`${name} · Tuneground`)
     }

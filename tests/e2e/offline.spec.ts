@@ -13,7 +13,7 @@ test('after one load the pages, every task and a race work offline', async ({ co
     await page.getByRole('radio', { name: task }).check()
     await expect(page.getByRole('button', { name: 'Start the race' })).toBeEnabled()
   }
-  for (const name of ['Library', 'Learn']) {
+  for (const name of ['Prompt lab', 'Library', 'Learn']) {
     await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name }).click()
     await expect(page).toHaveTitle(`${name} · Tuneground`)
     await expect(page.getByRole('main')).not.toBeEmpty()

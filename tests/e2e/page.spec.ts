@@ -66,6 +66,12 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await page.getByRole('button', { name: 'Delete Soft prompt' }).click()
     await expectAccessible(page, 'asking before a run is deleted')
     await page.keyboard.press('Escape')
+    await page.getByRole('link', { name: 'What the prompt of Soft prompt means' }).click()
+    await expect(page.getByRole('group', { name: 'Attention by layer' })).toBeVisible({ timeout: 60_000 })
+    await expectAccessible(page, 'what a prompt means')
+    await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Prompt lab' }).click()
+    await expect(page.getByRole('button', { name: /^Edit try 1/ })).toBeVisible({ timeout: 60_000 })
+    await expectAccessible(page, 'prompt lab')
     await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Learn' }).click()
     await expect(page.getByRole('heading', { level: 1, name: 'Learn' })).toBeVisible()
     await expectAccessible(page, 'learn')
@@ -192,7 +198,7 @@ test('a phone shows everything in one column, with targets for fingers', async (
     expect(await across(), tab).toBe(0)
   }
   expect(await small()).toEqual([])
-  for (const name of ['Library', 'Learn']) {
+  for (const name of ['Prompt lab', 'Library', 'Learn']) {
     await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name }).tap()
     await expect(page.getByRole('heading', { level: 1, name })).toBeVisible()
     expect(await across(), name).toBe(0)

@@ -56,6 +56,9 @@ test('two parts that train the same tensor are refused, also one after the other
 test('no method, two hand-written prompts, and numbers that make no sense are refused', () => {
   expect(problemOf()).toBe('This recipe has no method.')
   expect(problemOf(defaultPart('handwrittenPrompt'), defaultPart('handwrittenPrompt'))).toMatch('one hand-written prompt')
+  const own = defaultPart('handwrittenPrompt', { template: '{text} It is' })
+  expect(problemOf(own)).toBeUndefined()
+  expect(problemOf(own, defaultPart('lora'))).toMatch('cannot stand beside what is tuned')
   expect(problemOf({ ...defaultPart('lora'), learningRate: -1 })).toMatch('the learning rate cannot be -1')
   expect(problemOf({ ...defaultPart('lora'), weightDecay: Infinity })).toMatch('the weight decay cannot be Infinity')
   expect(problemOf({ ...defaultPart('lora'), options: { rank: 0 } })).toMatch('"Rank" cannot be 0')

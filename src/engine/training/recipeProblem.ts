@@ -24,6 +24,7 @@ export function checkRecipe({ parts, batchSize, optimiser, schedule }: Recipe, o
   parts.forEach(checkPart)
   const written = parts.filter(({ method }) => !getMethod(method).trains)
   if (written.length > 1) throw new UserError('A recipe can have one hand-written prompt, and this has more.', 'Take the others out.')
+  if (written.length < parts.length) written.forEach(checkAsksAsTheTask)
   checkNothingIsLeftOut(parts)
   if (!(Number.isInteger(batchSize) && batchSize > 0)) {
     throw new UserError(`A batch of ${batchSize} examples cannot be read.`, 'Give a whole number from 1.')
@@ -53,6 +54,17 @@ function checkPart({ method: id, options: values, learningRate, weightDecay, win
       'Give two shares from 0 to 100 %, the first lower than the second.'
     )
   }
+}
+
+/** What is tuned learns the task's template and is tested with it: another one beside it would have no part in the numbers. */
+function checkAsksAsTheTask({ method: id, options }: RecipePart): void {
+  const method = getMethod(id)
+  const own = Object.entries(optionsOf(method, options)).some(([name, value]) => value !== method.options[name]!.default)
+  if (!own) return
+  throw new UserError(
+    'A hand-written prompt of its own cannot stand beside what is tuned.',
+    'Give the task this template instead: then every method is tuned with it.'
+  )
 }
 
 const percent = (share: number): string => `${+(100 * share).toFixed(2)} %`

@@ -5,7 +5,8 @@ export const handwrittenPrompt: Method = {
   id: 'handwrittenPrompt',
   title: 'Hand-written prompt',
   tier: 'main',
-  summary: 'Asks the untouched model with the words of a template, and solved examples if you like: what you get for free, before any tuning.',
+  summary:
+    'Asks the untouched model with the words of a template, and solved examples if you like: what you get for free, before any tuning.',
   paper: {
     title: 'Language Models are Few-Shot Learners',
     authors: 'Brown et al.',

@@ -1,7 +1,8 @@
 // How much the browser lets this site keep, and what a person can do when that is not enough.
 import { UserError } from '../engine/errors'
 import { assertStorageAllowed } from './locks'
-import { checkpointChunks, readLibrary } from './stores'
+import type { StoredValue } from './chunks'
+import { checkpointChunks, modelPieces, readLibrary } from './stores'
 
 export interface StorageReport {
   /** Bytes that this site takes now. */
@@ -25,7 +26,7 @@ export async function requestPersistence(): Promise<boolean> {
   return storage.persist ? await storage.persist() : await navigator.storage.persisted()
 }
 
-/** @throws UserError where so many more bytes cannot be kept, with the runs that are worth deleting */
+/** @throws UserError where so many more bytes cannot be kept, with the runs and models that are worth deleting */
 export async function assertRoom(bytes: number): Promise<void> {
   const { usage, quota } = await storageReport()
   if (usage + bytes > quota) throw await noRoom(bytes)
@@ -44,18 +45,26 @@ export async function withRoom<T>(write: () => Promise<T>, bytes?: number): Prom
 }
 
 async function noRoom(bytes?: number): Promise<UserError> {
-  const [values, runs] = await Promise.all([checkpointChunks.list(), readLibrary((records) => records.all('run'))])
-  const bytesOf = (runId: string) => values.filter(({ key }) => key.startsWith(`${runId}/`)).reduce((sum, value) => sum + value.bytes, 0)
-  const largest = runs
-    .map((run) => ({ name: run.name, bytes: bytesOf(run.id) }))
-    .filter((run) => run.bytes > 0)
+  const [checkpoints, pieces, runs, models] = await Promise.all([
+    checkpointChunks.list(),
+    modelPieces.list(),
+    readLibrary((records) => records.all('run')),
+    readLibrary((records) => records.all('model'))
+  ])
+  const bytesOf = (values: StoredValue[], id: string) =>
+    values.filter(({ key }) => key.startsWith(`${id}/`)).reduce((sum, value) => sum + value.bytes, 0)
+  const largest = [
+    ...runs.map(({ id, name }) => ({ name, bytes: bytesOf(checkpoints, id) })),
+    ...models.map(({ id, source }) => ({ name: source.kind === 'hub' ? source.repository : source.name, bytes: bytesOf(pieces, id) }))
+  ]
+    .filter((entry) => entry.bytes > 0)
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 3)
-    .map((run) => `“${run.name}” (${megabytes(run.bytes)})`)
+    .map((entry) => `“${entry.name}” (${megabytes(entry.bytes)})`)
   return new UserError(
     `There is no room left in the browser’s storage${bytes === undefined ? '' : ` to keep ${megabytes(bytes)} more`}.`,
     largest.length > 0
-      ? `Delete runs that you no longer need in the library; the largest: ${largest.join(', ')}. What was saved before is kept.`
+      ? `Delete runs and models that you no longer need in the library; the largest: ${largest.join(', ')}. What was saved before is kept.`
       : 'Free space on this disk, or allow this site more storage in the browser’s settings.'
   )
 }

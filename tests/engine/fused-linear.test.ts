@@ -5,7 +5,9 @@ import { linearComposed, type WeightLayout } from '../../src/engine/kernels/line
 import { linearFused } from '../../src/engine/kernels/webgpu/linear'
 import { matmul, type MatmulMode } from '../../src/engine/kernels/webgpu/matmul'
 import { runner } from '../../src/engine/kernels/webgpu/run'
-import type { Tile } from '../../src/engine/kernels/webgpu/tiles'
+import { measureAll } from '../../src/engine/kernels/webgpu/tileTimer'
+import { candidateIds, CANDIDATES, type Tile, type TileQuestion } from '../../src/engine/kernels/webgpu/tiles'
+import { tunerOf } from '../../src/engine/kernels/webgpu/tuner'
 import { difference, expectSame, normal, startFused, stream } from './fusedHarness'
 
 beforeAll(startFused)
@@ -75,27 +77,65 @@ test('a frozen weight costs no weight gradient', () => {
   tf.dispose([x, weight, dx])
 })
 
-const register = (rows: number, columns: number): Tile => ({ kind: 'register', rows, columns, groupRows: 2, groupColumns: 8 })
-const TILES: Tile[] = [{ kind: 'workgroup' }, register(16, 16), register(4, 8)]
+const SINGLE_ROW: Tile = { kind: 'register', rows: 1, columns: 4, groupRows: 2, groupColumns: 8 }
 
 for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
-  test(`every tile gives the same ${mode} product`, async () => {
+  test(`every candidate gives the same ${mode} product as TensorFlow.js`, async () => {
     const run = runner()
-    for (const [rows, columns, depth] of [
-      [65, 70, 35],
-      [128, 72, 20]
+    for (const [rows, columns, depth, ids] of [
+      [65, 70, 35, candidateIds],
+      [128, 72, 20, ['register16x16', 'workgroup64x64']]
     ] as const) {
       const next = stream(rows)
       const left = normal(mode === 'TN' ? [depth, rows] : [rows, depth], next) as tf.Tensor2D
       const right = normal(mode === 'NT' ? [columns, depth] : [depth, columns], next) as tf.Tensor2D
       const expected: tf.Tensor = tf.matMul(left, right, mode === 'TN', mode === 'NT')
-      for (const tile of mode === 'TN' ? TILES : [...TILES, register(1, 4)]) {
+      const question: TileQuestion = { mode, rows, columns, depth, software: true }
+      const tiles = ids.map((id) => CANDIDATES[id].tile(question))
+      const values: Float32Array[] = []
+      for (const tile of mode === 'TN' ? tiles : [...tiles, SINGLE_ROW]) {
         const output = normal([rows, columns], next)
         matmul(run, { mode, output, left, right, rows, columns, depth, tile })
         expect(await difference(output, expected), JSON.stringify(tile)).toBeLessThan(1e-5)
+        values.push((await output.data()).slice() as Float32Array)
         output.dispose()
       }
+      // Not near each other, but the same: a choice made in the middle of a run changes no number.
+      for (const [at, other] of values.entries()) expect(other, `candidate ${at}`).toEqual(values[0])
       tf.dispose([left, right, expected])
     }
   })
 }
+
+test('the tuner measures a product between other work, and the choice changes no bit', async () => {
+  const run = runner()
+  const tuner = tunerOf(run)
+  const next = stream(6)
+  const [left, right] = [normal([40, 24], next), normal([48, 24], next)]
+  const product = async (): Promise<Float32Array> => {
+    const output = tf.zeros([40, 48])
+    matmul(run, { mode: 'NT', output, left, right, rows: 40, columns: 48, depth: 24 })
+    const values = (await output.data()).slice() as Float32Array
+    output.dispose()
+    return values
+  }
+  const usual = await product()
+  const bytes = (): unknown => (tf.memory() as unknown as { numBytesInGPU: number }).numBytesInGPU
+  const before = bytes()
+  tuner.tuning = 'on'
+  expect(await product()).toEqual(usual)
+  expect(tuner.pending).toBe(1)
+  await measureAll(run, (piece) => piece())
+  const choice = tuner.exportChoices()['NT 64 64 32 float32']
+  expect(candidateIds).toContain(choice?.candidate)
+  expect(choice?.gigaflops).toBeGreaterThan(0)
+  expect(await product()).toEqual(usual)
+  for (const id of candidateIds) {
+    tuner.tuning = id
+    expect(await product()).toEqual(usual)
+  }
+  expect(bytes()).toBe(before)
+  tuner.tuning = 'auto'
+  tuner.reset()
+  tf.dispose([left, right])
+})

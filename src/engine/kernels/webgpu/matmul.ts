@@ -2,8 +2,10 @@
 import type * as tf from '@tensorflow/tfjs'
 import type { PackingId } from '../packings'
 import { matmulProgram, SIDE, type MatmulMode, type ProductVariant } from './matmulPrograms'
+import type { Program } from './program'
 import type { Dispatch, Runner } from './run'
-import { chooseTile, meanwhileTile, type Tile } from './tiles'
+import { type Tile, type TileQuestion } from './tiles'
+import { tunerOf } from './tuner'
 
 export type { MatmulMode } from './matmulPrograms'
 
@@ -22,7 +24,7 @@ export interface MatmulOptions {
   bias?: tf.TensorInfo
   /** `[rows, columns]`, added. */
   residual?: tf.TensorInfo
-  /** In place of `chooseTile`. */
+  /** In place of the tuner's. */
   tile?: Tile
 }
 
@@ -30,8 +32,7 @@ export interface MatmulOptions {
 export type MatmulPart = Omit<MatmulOptions, 'mode' | 'packing' | 'residual' | 'tile'>
 
 interface Planned {
-  variant: ProductVariant
-  tile: Tile
+  program: Program
   dispatch: Dispatch
 }
 
@@ -75,8 +76,7 @@ function plan(
   }
   const total = ends[ends.length - 1]
   return {
-    variant,
-    tile,
+    program: matmulProgram(tile, variant),
     dispatch: {
       outputs: unique(
         parts.map(({ output }) => output),
@@ -94,11 +94,7 @@ function plan(
         ...(bias === 'none' ? [] : biases.map((one) => one ?? first.left)),
         ...(bias === 'asked' ? [residual ?? first.left] : [])
       ],
-      uniforms: [
-        ...parts.flatMap(sizes),
-        ...ends.slice(0, -1),
-        ...(bias === 'asked' ? [first.bias ? 1 : 0, residual ? 1 : 0] : [])
-      ],
+      uniforms: [...parts.flatMap(sizes), ...ends.slice(0, -1), ...(bias === 'asked' ? [first.bias ? 1 : 0, residual ? 1 : 0] : [])],
       groups: [
         mode === 'NT' ? (total as number) : Math.ceil(first.columns / wide),
         mode === 'TN' ? (total as number) : Math.ceil(first.rows / tall)
@@ -107,31 +103,46 @@ function plan(
   }
 }
 
+/** The best tiling whose program is compiled; the last of `tiles` is compiled where none is. */
+function firstCompiled(run: Runner, tiles: readonly Tile[], planFor: (tile: Tile) => Planned): Planned {
+  const [tile, ...others] = tiles
+  const planned = planFor(tile as Tile)
+  if (others.length === 0 || run.isCompiled(planned.program)) return planned
+  return firstCompiled(run, others, planFor)
+}
+
+/** The program of one product in a tiling. */
+export function programOf(options: MatmulOptions & { tile: Tile }): Program {
+  return plan(options.mode, [options], options.tile, options).program
+}
+
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
-  const { mode, rows, columns, depth, tile: wanted } = options
-  const tile = wanted ?? chooseTile({ mode, rows, columns, depth, software: run.software })
-  let { variant, dispatch } = plan(mode, [options], tile, options)
-  let program = matmulProgram(tile, variant)
-  const meanwhile = wanted ? undefined : meanwhileTile(tile)
-  if (meanwhile && !run.isCompiled(program)) {
-    ;({ variant, dispatch } = plan(mode, [options], meanwhile, options))
-    program = matmulProgram(meanwhile, variant)
-  }
+  const { mode, rows, columns, depth, packing, tile } = options
+  const question: TileQuestion = { mode, rows, columns, depth, packing, software: run.software }
+  const { program, dispatch } = firstCompiled(run, tile ? [tile] : tunerOf(run).tilesFor(question), (one) =>
+    plan(mode, [options], one, options)
+  )
   run.run(program, dispatch)
 }
 
 /**
- * Records several products of one mode: in one dispatch where the device binds enough buffers at once and the program is compiled, else one after the
- * other, with the same numbers.
+ * Records several products of one mode: in one dispatch where the device binds enough buffers at once and a program is compiled, else one after the
+ * other, with the same numbers. A processor compiles a group behind the scenes; a graphics card's driver is quick enough to do it at once.
  */
 export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], packing?: PackingId, wanted?: Tile): void {
-  const rows = mode === 'TN' ? sum(parts.map((part) => part.rows)) : parts[0]!.rows
-  const columns = mode === 'NT' ? sum(parts.map((part) => part.columns)) : parts[0]!.columns
-  const depth = mode === 'NN' ? sum(parts.map((part) => part.depth)) : parts[0]!.depth
-  const tile = wanted ?? chooseTile({ mode, rows, columns, depth, software: run.software })
-  const { variant, dispatch } = plan(mode, parts, tile, { packing })
-  const program = matmulProgram(tile, variant)
+  const total = (size: 'rows' | 'columns' | 'depth', split: MatmulMode): number =>
+    mode === split ? parts.reduce((sum, part) => sum + part[size], 0) : parts[0]![size]
+  const question: TileQuestion = {
+    mode,
+    rows: total('rows', 'TN'),
+    columns: total('columns', 'NT'),
+    depth: total('depth', 'NN'),
+    packing,
+    software: run.software
+  }
+  const tiles = wanted ? [wanted] : tunerOf(run).tilesFor(question).slice(0, 2)
+  const { program, dispatch } = firstCompiled(run, tiles, (tile) => plan(mode, parts, tile, { packing }))
   const buffers = dispatch.outputs.length + (dispatch.inputs?.length ?? 0)
   const binds = parts.length > 1 && buffers <= run.device.limits.maxStorageBuffersPerShaderStage
   if (binds && (wanted || !run.software || run.isCompiled(program))) run.run(program, dispatch)
@@ -149,5 +160,3 @@ function separately(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[],
     before = mode === 'NN' && !isLast ? output : undefined
   })
 }
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)

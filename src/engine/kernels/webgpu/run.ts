@@ -200,6 +200,17 @@ export class Runner {
     return false
   }
 
+  /** Compiles a program for a trial, without making anything that was recorded the lesser for it. False where this device cannot. */
+  async compile(program: Program): Promise<boolean> {
+    if (this.#pipelines.has(program.key)) return true
+    try {
+      this.#pipelines.set(program.key, await this.device.createComputePipelineAsync(this.#descriptor(program)))
+      return true
+    } catch {
+      return false
+    }
+  }
+
   #descriptor(program: Program): GPUComputePipelineDescriptor {
     const module = this.device.createShaderModule({ code: wgsl(program), label: program.key })
     return { layout: 'auto', compute: { module, entryPoint: 'main' }, label: program.key }

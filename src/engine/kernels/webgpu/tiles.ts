@@ -1,11 +1,21 @@
-// Which tiling a matrix product uses: by its mode, its size, and whether a GPU or a processor runs it.
-import type { MatmulMode } from './matmul'
+// The tilings of matrix products, and which one is used before any is measured: by mode, size, and whether a GPU or a processor runs it.
+import type { PackingId } from '../packings'
+import type { MatmulMode } from './matmulPrograms'
 
 /**
  * `register`: each thread computes `rows` x `columns` outputs in registers and reads its operands straight from memory; no barrier, no shared memory.
  * `workgroup`: 64 x 64 outputs by 256 threads, which share their operands through workgroup memory, 16 deep at a time.
  */
-export type Tile = { kind: 'register'; rows: number; columns: number; groupRows: number; groupColumns: number } | { kind: 'workgroup' }
+export type Tile = RegisterTile | { kind: 'workgroup' }
+
+interface RegisterTile {
+  kind: 'register'
+  rows: number
+  columns: number
+  /** Threads of a workgroup along each side. */
+  groupRows: number
+  groupColumns: number
+}
 
 export interface TileQuestion {
   mode: MatmulMode
@@ -13,6 +23,8 @@ export interface TileQuestion {
   rows: number
   columns: number
   depth: number
+  /** Of the right operand. */
+  packing?: PackingId
   /** A processor does the work of a GPU. */
   software: boolean
 }
@@ -51,22 +63,59 @@ const PREFERENCES: Record<'software' | 'hardware', Preference> = {
 /** Outputs from which enough workgroup tiles are there to fill a GPU. */
 const MANY_OUTPUTS = 16 * 64 * 64
 
-/** The tiling for one product. Pure, so that measured choices can take its place by the same question. */
-export function chooseTile({ mode, rows, columns, software }: TileQuestion): Tile {
+/** The tiling for one product where nothing was measured. */
+export function chooseTile(question: TileQuestion): Tile {
+  const { rows, columns, software } = question
   if (!software && rows >= 64 && columns >= 64 && rows * columns >= MANY_OUTPUTS) return { kind: 'workgroup' }
   const { registers, enough } = PREFERENCES[software ? 'software' : 'hardware']
-  // One row is one token in generation; TN reads its rows in quads.
-  const fitting = registers
-    .map(([tall, wide]) => [mode !== 'TN' && rows === 1 ? 1 : tall, wide] as const)
-    .filter(([tall, wide]) => tall <= upToQuad(rows) && wide <= upToQuad(columns))
-  const threadsOf = ([tall, wide]: readonly [number, number]): number => Math.ceil(rows / tall) * Math.ceil(columns / wide)
-  const [tall, wide] = fitting.find((tile) => threadsOf(tile) >= enough) ?? fitting[fitting.length - 1] ?? [4, 4]
-  // Processors run a workgroup row by row; those outside the matrix cost nothing, and one shape is one program to compile.
-  if (software) return { kind: 'register', rows: tall, columns: wide, groupRows: 4, groupColumns: 4 }
-  // Few rows (label positions, one new token): threads side by side, or most of a workgroup would stand outside the matrix.
-  const groupRows = Math.min(8, 2 ** Math.ceil(Math.log2(Math.ceil(rows / tall))))
-  return { kind: 'register', rows: tall, columns: wide, groupRows, groupColumns: 64 / groupRows }
+  const fitting = registers.map((sides) => registerTile(sides, question)).filter((tile) => tile !== undefined)
+  return fitting.find((tile) => threadsOf(tile, question) >= enough) ?? (fitting[fitting.length - 1] as Tile)
 }
+
+/** A register tile of these sides, or undefined where it is larger than the matrix. */
+function registerTile([tall, wide]: readonly [number, number], { mode, rows, columns, software }: TileQuestion): RegisterTile | undefined {
+  // One row is one token in generation; TN reads its rows in quads.
+  const height = mode !== 'TN' && rows === 1 ? 1 : tall
+  if (height > upToQuad(rows) || wide > upToQuad(columns)) return undefined
+  // Processors run a workgroup row by row; those outside the matrix cost nothing, and one shape is one program to compile.
+  if (software) return { kind: 'register', rows: height, columns: wide, groupRows: 4, groupColumns: 4 }
+  // Few rows (label positions, one new token): threads side by side, or most of a workgroup would stand outside the matrix.
+  const groupRows = Math.min(8, 2 ** Math.ceil(Math.log2(Math.ceil(rows / height))))
+  return { kind: 'register', rows: height, columns: wide, groupRows, groupColumns: 64 / groupRows }
+}
+
+const threadsOf = (tile: RegisterTile, { rows, columns }: TileQuestion): number =>
+  Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns)
+
+interface Candidate {
+  title: string
+  /** Undefined where it does not suit the product. */
+  tile(question: TileQuestion): Tile | undefined
+}
+
+const register = (rows: number, columns: number): Candidate => ({
+  title: `${rows} × ${columns} in registers`,
+  tile: (question) => registerTile([rows, columns], question)
+})
+
+/** The tilings that are timed against each other. All of them add in the order of the depth, so the choice changes no number. */
+export const CANDIDATES = {
+  register4x4: register(4, 4),
+  register8x4: register(8, 4),
+  register4x8: register(4, 8),
+  register8x8: register(8, 8),
+  register8x16: register(8, 16),
+  register16x8: register(16, 8),
+  register16x16: register(16, 16),
+  workgroup64x64: {
+    title: '64 × 64 in workgroup memory',
+    tile: ({ rows, columns }) => (rows >= 32 && columns >= 32 ? { kind: 'workgroup' } : undefined)
+  }
+} as const satisfies Record<string, Candidate>
+
+export type CandidateId = keyof typeof CANDIDATES
+
+export const candidateIds = Object.keys(CANDIDATES) as CandidateId[]
 
 /**
  * The tile that serves until a large one is compiled, or undefined where that is quick: SwiftShader compiles 16 x 16 in 0.4 to 0.9 s of processor time, and

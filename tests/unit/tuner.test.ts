@@ -1,0 +1,64 @@
+// What the tuner does with measured choices: size classes, pinned candidates, export, import and reset.
+import { expect, test } from 'vitest'
+import { chooseTile, type TileQuestion } from '../../src/engine/kernels/webgpu/tiles'
+import { sizeClass, Tuner } from '../../src/engine/kernels/webgpu/tuner'
+
+const question: TileQuestion = { mode: 'NT', rows: 700, columns: 100, depth: 128, software: false }
+const device = (software = false) => ({ revision: 0, software })
+const small = { kind: 'register', rows: 4, columns: 4, groupRows: 8, groupColumns: 8 }
+
+test('sizes up to the next power of two share a choice, modes and packings do not', () => {
+  expect(sizeClass(question)).toBe('NT 1024 128 128 float32')
+  expect(sizeClass({ ...question, rows: 513, columns: 65 })).toBe(sizeClass(question))
+  expect(sizeClass({ ...question, mode: 'NN' })).not.toBe(sizeClass(question))
+  expect(sizeClass({ ...question, packing: 'float16' })).not.toBe(sizeClass(question))
+})
+
+test('a graphics card measures what it meets and uses the choice, with the usual tile until that is compiled', () => {
+  const run = device()
+  const tuner = new Tuner(run)
+  expect(tuner.tilesFor(question)).toEqual([chooseTile(question)])
+  tuner.tilesFor({ ...question, rows: 600 })
+  expect(tuner.pending).toBe(1)
+  tuner.choose(sizeClass(tuner.next()!), { candidate: 'register4x4', gigaflops: 7 })
+  expect(run.revision).toBe(1)
+  expect(tuner.pending).toBe(0)
+  expect(tuner.tilesFor(question)).toEqual([small, chooseTile(question)])
+})
+
+test('a processor that plays a graphics card measures only where that is asked for', () => {
+  const tuner = new Tuner(device(true))
+  tuner.tilesFor({ ...question, software: true })
+  expect(tuner.pending).toBe(0)
+  tuner.tuning = 'on'
+  tuner.tilesFor({ ...question, software: true })
+  expect(tuner.pending).toBe(1)
+})
+
+test('a pinned candidate is used where it suits, and measured choices again when it is let go', () => {
+  const tuner = new Tuner(device())
+  tuner.choose(sizeClass(question), { candidate: 'workgroup64x64', gigaflops: 9 })
+  tuner.tuning = 'register4x4'
+  expect(tuner.tilesFor(question)[0]).toEqual(small)
+  tuner.tuning = 'register16x16'
+  expect(tuner.tilesFor({ ...question, columns: 8 })).toEqual([chooseTile({ ...question, columns: 8 })])
+  tuner.tuning = 'on'
+  expect(tuner.tilesFor(question)[0]).toEqual({ kind: 'workgroup' })
+  tuner.tuning = 'off'
+  expect(tuner.tilesFor(question)).toEqual([chooseTile(question)])
+})
+
+test('choices go out and come back; those of candidates that are no more are measured anew', () => {
+  const tuner = new Tuner(device())
+  tuner.choose(sizeClass(question), { candidate: 'register4x4', gigaflops: 7 })
+  const other = new Tuner(device())
+  other.tilesFor(question)
+  other.importChoices({ ...tuner.exportChoices(), 'NN 2 2 2 float32': { candidate: 'gone' as 'register4x4', gigaflops: 1 } })
+  expect(other.exportChoices()).toEqual({ 'NT 1024 128 128 float32': { candidate: 'register4x4', gigaflops: 7 } })
+  expect(other.pending).toBe(0)
+  expect(other.tilesFor(question)[0]).toEqual(small)
+  other.reset()
+  expect(other.exportChoices()).toEqual({})
+  other.tilesFor(question)
+  expect(other.pending).toBe(1)
+})

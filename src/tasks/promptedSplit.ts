@@ -29,6 +29,11 @@ export function ownPrompt(data: Pick<TaskData, 'task' | 'train'>, { parts }: Rec
   return prompt && promptedTask(data, prompt)
 }
 
+/** Tokens of solved examples, the begin token among them; none where there are none. */
+export function encodeContext(context: string, tokenizer: Tokenizer, { beginToken }: Pick<DecoderConfig, 'beginToken'>): number[] {
+  return context === '' ? [] : [...(beginToken === undefined ? [] : [beginToken]), ...tokenizer.encode(context)]
+}
+
 /**
  * Encodes examples for evaluation. The solved examples are encoded apart, so that their tokens are the same in front of every prompt, and all of them
  * are always shown: where a prompt is too long for the model, it is its own text that is cut.
@@ -41,8 +46,7 @@ export function promptedSplit(
   config: DecoderConfig
 ): PromptedSplit {
   const { maximumPositions, beginToken, endTokens, padToken } = config
-  const begin = beginToken === undefined ? [] : [beginToken]
-  const contextIds = context === '' ? [] : [...begin, ...tokenizer.encode(context)]
+  const contextIds = encodeContext(context, tokenizer, config)
   const words = encodeLabelWords(task, tokenizer)
   const longestWord = Math.max(...words.map((word) => word.length))
   if (contextIds.length + longestWord >= maximumPositions) {

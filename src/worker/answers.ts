@@ -3,10 +3,13 @@ import { evaluate } from '../engine/evaluation/evaluate'
 import type { Adaptation } from '../engine/methods/method'
 import { positionsTaken } from '../engine/methods/positions'
 import type { Decoder } from '../engine/model/decoder'
+import { readContext } from '../engine/model/readContext'
 import { generate } from '../engine/model/generate'
 import { GREEDY } from '../engine/model/sampling'
 import { Random } from '../engine/random'
-import { encodeLabelWords, encodePrompt } from '../tasks/encode'
+import { encodeLabelWords, encodePrompt, type TextFrame } from '../tasks/encode'
+import type { PromptedTask } from '../tasks/handwritten'
+import { encodeContext } from '../tasks/promptedSplit'
 import { scoringBatches } from '../tasks/scoring'
 import type { Task } from '../tasks/task'
 import { templateFields } from '../tasks/template'
@@ -21,19 +24,38 @@ function fieldsOf(task: Task, text: string): Record<string, string> {
   return Object.fromEntries(templateFields(task.template).map((field, index) => [field, index === 0 ? text : '']))
 }
 
-function promptIds(model: LoadedModel, task: Task, text: string, answerLength: number, adaptation: Adaptation): number[] {
-  const { config } = model.decoder
+function promptIds(model: LoadedModel, task: Task, text: string, answerLength: number, adaptation: Adaptation, frame: TextFrame): number[] {
   const { virtualTokens, prefix } = positionsTaken(adaptation)
-  const maximumLength = config.maximumPositions - virtualTokens - prefix
-  return encodePrompt(task, fieldsOf(task, text), answerLength, model.tokenizer, config, { maximumLength }).promptIds
+  const maximumLength = model.decoder.config.maximumPositions - virtualTokens - prefix
+  return encodePrompt(task, fieldsOf(task, text), answerLength, model.tokenizer, frame, { maximumLength }).promptIds
+}
+
+/** What the untouched model answers to a hand-written prompt, its solved examples in front. */
+export async function answerPrompt(model: LoadedModel, { task, context }: PromptedTask, run: string, text: string): Promise<Answer> {
+  const { config } = model.decoder
+  const ids = encodeContext(context, model.tokenizer, config)
+  if (ids.length === 0) return answerText(model, task, run, text, {})
+  const read = readContext(model.decoder, Int32Array.from(ids))
+  try {
+    return await answerText(model, task, run, text, read.adaptation, { endTokens: config.endTokens })
+  } finally {
+    read.dispose()
+  }
 }
 
 /** Probabilities of the labels, and what the model would write, for one text. */
-export async function answerText(model: LoadedModel, task: Task, run: string, text: string, adaptation: Adaptation): Promise<Answer> {
+export async function answerText(
+  model: LoadedModel,
+  task: Task,
+  run: string,
+  text: string,
+  adaptation: Adaptation,
+  frame: TextFrame = model.decoder.config
+): Promise<Answer> {
   const { decoder } = model
   const words = encodeLabelWords(task, model.tokenizer)
   const answerLength = Math.max(CONTINUATION_TOKENS, ...words.map((word) => word.length))
-  const prompt = promptIds(model, task, text, answerLength, adaptation)
+  const prompt = promptIds(model, task, text, answerLength, adaptation, frame)
   const shares = words.length > 0 ? await labelShares(decoder, prompt, words, adaptation) : []
   const labels = task.kind === 'classification' ? task.labels : []
   const continuation = await continuePrompt(model, prompt, adaptation)

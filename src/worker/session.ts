@@ -13,11 +13,13 @@ import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
 import { fewExamples } from '../tasks/fewShot'
+import type { PromptedTask } from '../tasks/handwritten'
+import { ownPrompt } from '../tasks/promptedSplit'
 import { createRaceData } from '../tasks/raceData'
 import { labelCount, type Task, type TaskData } from '../tasks/task'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
-import { answerText } from './answers'
+import { answerPrompt, answerText } from './answers'
 import { DeviceQueue } from './deviceQueue'
 import { PromptLab } from './lab'
 import type { PromptPreview, PromptRequest, PromptScore } from './labCalls'
@@ -128,7 +130,12 @@ export class EngineSession implements EngineApi {
     const model = this.#requireModel()
     const answers: Answer[] = []
     for (const run of runs) {
-      answers.push(await this.#queue.run(() => this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))))
+      const prompted = run === BASE ? undefined : await this.#promptOf(run)
+      const answer = (): Promise<Answer> =>
+        prompted
+          ? answerPrompt(model, prompted, run, text)
+          : this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))
+      answers.push(await this.#queue.run(answer))
     }
     return answers
   }
@@ -281,6 +288,12 @@ export class EngineSession implements EngineApi {
     } finally {
       tuned.dispose()
     }
+  }
+
+  /** The hand-written prompt of a run's own; undefined where it is the task's, or the run is tuned. */
+  async #promptOf(run: string): Promise<PromptedTask | undefined> {
+    const { recipe, source } = await this.#bestOf(run)
+    return trains(recipe) ? undefined : ownPrompt((await this.#useTask(source)).data, recipe)
   }
 
   /** The best tensors so far of a run of the race, or those of a run of the library. */

@@ -45,7 +45,7 @@ test('a finished soft prompt is read as words, on its way, in the eyes of the mo
   // The same settings again, under another seed, on a fresh page.
   await page.goto('about:blank')
   await race(page, 'methods=softPrompt&steps=6&evaluateEvery=2&seed=2')
-  await page.getByRole('link', { name: 'Library' }).click()
+  await page.getByRole('link', { name: 'Library', exact: true }).click()
   await page
     .getByRole('link', { name: /^What the prompt of Soft prompt/ })
     .first()

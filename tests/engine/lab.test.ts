@@ -7,6 +7,7 @@ import type { ClassificationResult } from '../../src/engine/training/records'
 import { createBatch } from '../../src/tasks/batches'
 import { OWN_PROMPT, promptedTask, promptOptions } from '../../src/tasks/handwritten'
 import { promptedSplit } from '../../src/tasks/promptedSplit'
+import { answerPrompt } from '../../src/worker/answers'
 import { scorePrompt } from '../../src/worker/lab'
 import type { LoadedModel } from '../../src/worker/models'
 import { useBackend } from './backend'
@@ -80,6 +81,17 @@ test('a cancelled try leaves nothing allocated', async () => {
   expect(alive()).toEqual(before)
   await score({ examples: 2 })
   expect(alive()).toEqual(before)
+})
+
+test('a typed text is asked behind the same examples, with the same words', async () => {
+  const prompted = promptedTask(tinyTask, { ...OWN_PROMPT, template: '{text} are', words: ['lively', 'dim and low'], examples: 2 })
+  const before = alive()
+  const { probabilities } = await answerPrompt(model, prompted, 'run', 'red blue red')
+  expect(alive()).toEqual(before)
+  const prompt = [0, ...tinyTokenizer.encode(prompted.context), ...tinyTokenizer.encode('red blue red are')]
+  const [lively, dim] = await Promise.all([' lively', ' dim and low'].map((word) => logProbability(prompt, tinyTokenizer.encode(word))))
+  expect(probabilities[0]!.label).toBe('bright')
+  expect(probabilities[0]!.probability).toBeCloseTo(1 / (1 + Math.exp(dim! - lively!)), 4)
 })
 
 test('tells how full the context is, and cuts the question and never the examples', () => {

@@ -72,6 +72,22 @@ test('a link to a hub’s model asks before it downloads; then it is raced, kept
   watched.expectQuiet()
 })
 
+test.describe('with its service worker', () => {
+  test.use({ serviceWorkers: 'allow' })
+
+  test('the page opens a downloaded model without any network', async ({ context, page }) => {
+    await page.goto(`./#/playground?model=hub:org/tiny&hub=${hub.address}`)
+    await page.getByRole('button', { name: 'Download it…' }).click()
+    await press(page, 'Look it up')
+    await press(page, /^Download/)
+    await ready(page)
+    await expect(page.getByText('works offline')).toBeVisible()
+    await context.setOffline(true)
+    await page.reload()
+    await ready(page)
+  })
+})
+
 test('a download that was cut goes on after a reload, from where it stopped', async ({ page }) => {
   await openDialog(page)
   await find(page, 'org/tiny')

@@ -1,7 +1,7 @@
 // The library as the page shows it: what is stored, how much room it takes, and what went wrong with the last wish.
 import { describeError } from '../engine/errors'
 import type { ExportKind } from '../engine/formats/exports'
-import { sortBrought, type Brought } from '../storage/adapterFiles'
+import { sortBrought, type Brought, type BroughtFile } from '../storage/adapterFiles'
 import { exportRun, importRun } from '../storage/archive'
 import { libraryEntries, type LibraryEntry } from '../storage/library'
 import { requestPersistence, storageReport, type StorageReport } from '../storage/quota'
@@ -57,10 +57,9 @@ export class Library {
   }
 
   /** Takes archives of runs in, and adapters to `brought`. */
-  async import(files: Iterable<File>): Promise<void> {
-    const all = [...files]
+  async import(files: readonly BroughtFile[]): Promise<void> {
     await this.#attempt(async () => {
-      const { archives, adapters } = await sortBrought(all)
+      const { archives, adapters } = await sortBrought(files)
       this.brought = adapters
       for (const archive of archives) {
         const run = await importRun(archive)

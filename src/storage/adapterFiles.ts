@@ -9,9 +9,15 @@ const maximumConfigBytes = 1_000_000
 /** Browsers fail at single buffers much above. */
 const maximumTensorBytes = 2_000_000_000
 
+/** A file, and where it lay among the others. */
+export interface BroughtFile {
+  path: string
+  file: Blob
+}
+
 export interface Brought {
   /** Zips of `exportRun`, which are checked when they are imported. */
-  archives: File[]
+  archives: Blob[]
   /** Adapters that act together, named after what they came in. */
   adapters?: { name: string; files: PeftFiles[] }
 }
@@ -25,21 +31,27 @@ interface Entry {
  * Sorts what was chosen or dropped and reads the adapters among it. All adapters of one zip, or all loose ones, act together.
  * @throws UserError where a file is none of these, half of an adapter is missing, or a zip is damaged
  */
-export async function sortBrought(files: readonly File[]): Promise<Brought> {
-  const archives: File[] = []
+export async function sortBrought(files: readonly BroughtFile[]): Promise<Brought> {
+  const archives: Blob[] = []
   const loose = new Map<string, Entry>()
   let adapters: Brought['adapters']
-  for (const file of files) {
-    if (!/\.zip$/i.test(file.name)) {
-      loose.set(file.name, { bytes: file.size, read: (maximumBytes) => readFile(file, maximumBytes) })
+  for (const { path, file } of files) {
+    if (!/\.zip$/i.test(path)) {
+      loose.set(path, { bytes: file.size, read: (maximumBytes) => readFile(path, file, maximumBytes) })
       continue
     }
     const entries = await readZip(file)
     if (entries.has('run.json')) archives.push(file)
-    else adapters = { name: file.name.replace(/\.zip$/i, ''), files: await adaptersAmong(entries) }
+    else adapters = { name: path.slice(path.lastIndexOf('/') + 1).replace(/\.zip$/i, ''), files: await adaptersAmong(entries) }
   }
-  if (loose.size > 0) adapters = { name: 'Imported adapter', files: await adaptersAmong(loose) }
+  if (loose.size > 0) adapters = { name: folderOf(loose) ?? 'Imported adapter', files: await adaptersAmong(loose) }
   return { archives, ...(adapters && { adapters }) }
+}
+
+/** What all files lie in. */
+function folderOf(files: ReadonlyMap<string, unknown>): string | undefined {
+  const folders = new Set([...files.keys()].map((path) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '')))
+  return folders.size === 1 ? [...folders][0] || undefined : undefined
 }
 
 async function adaptersAmong(entries: ReadonlyMap<string, Entry>): Promise<PeftFiles[]> {
@@ -81,9 +93,9 @@ function unknown(names: readonly string[]): UserError {
   )
 }
 
-async function readFile(file: File, maximumBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readFile(path: string, file: Blob, maximumBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   if (file.size > maximumBytes) {
-    throw new UserError(`${file.name} has ${file.size} bytes, and ${maximumBytes} are allowed.`, 'Choose the files of a PEFT adapter.')
+    throw new UserError(`${path} has ${file.size} bytes, and ${maximumBytes} are allowed.`, 'Choose the files of a PEFT adapter.')
   }
   return new Uint8Array(await file.arrayBuffer())
 }

@@ -1,10 +1,12 @@
 // What people bring to the library, told apart, and refused in words where it is neither a run nor an adapter.
 import { strToU8, zipSync } from 'fflate'
 import { expect, it } from 'vitest'
-import { sortBrought } from '../../src/storage/adapterFiles'
+import { sortBrought as sort } from '../../src/storage/adapterFiles'
 
 const config = strToU8('{"peft_type":"LORA"}')
 const tensors = strToU8('numbers')
+
+const sortBrought = (files: File[]) => sort(files.map((file) => ({ path: file.name, file })))
 
 const zip = (name: string, files: Record<string, Uint8Array>) => new File([zipSync(files)], name)
 const loose = (name: string) => new File([name.endsWith('.json') ? config : (tensors as Uint8Array<ArrayBuffer>)], name)
@@ -27,6 +29,12 @@ it('takes all adapters of a zip together, whichever folders they are in', async 
   const { archives, adapters } = await sortBrought([zip('reviews hybrid.zip', { ...files, 'README.md': strToU8('#') })])
   expect(archives).toEqual([])
   expect(adapters).toMatchObject({ name: 'reviews hybrid', files: [{}, {}] })
+})
+
+it('takes a folder, by its name', async () => {
+  const names = ['mine/adapter_model.safetensors', 'mine/adapter_config.json', 'mine/README.md']
+  const { adapters } = await sort(names.map((path) => ({ path, file: loose(path.slice(5)) })))
+  expect(adapters).toMatchObject({ name: 'mine', files: [{}] })
 })
 
 it.each([

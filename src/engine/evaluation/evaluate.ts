@@ -58,7 +58,9 @@ export async function evaluate(
   features?: Features
 ): Promise<Evaluation> {
   if (adaptation.labelScores) {
-    return evaluateHead(features ?? (await readFeatures(decoder, split, adaptation, between)), split.labels, adaptation.labelScores)
+    const read = features ?? (await readFeatures(decoder, split, adaptation, between))
+    const evaluation = await evaluateHead(read, split.labels, adaptation.labelScores)
+    return features ? evaluation : { ...evaluation, milliseconds: evaluation.milliseconds + read.milliseconds }
   }
   const scores = emptyScores(split.labels.length, split.words.length)
   const rates: number[] = []
@@ -88,16 +90,18 @@ export async function evaluate(
   return evaluationOf(split.labels, scores, { loss, milliseconds, millisecondsPerWork: median(rates) })
 }
 
-/** The loss is the mean over the examples of the nats of the true label among the labels. */
+/** The loss is the mean over the examples of the nats of the true label among the labels; the time is without that of the features. */
 async function evaluateHead(
   features: Features,
   labels: readonly number[],
   labelScores: NonNullable<Adaptation['labelScores']>
 ): Promise<Evaluation> {
+  const started = performance.now()
   const scores = await headScores(features, labelScores)
   assertDeviceHealthy()
   const loss = labels.reduce((sum, label, example) => sum - scores[example]![label]!, 0) / labels.length
-  return evaluationOf(labels, scores, { ...features, loss })
+  const { millisecondsPerWork } = features
+  return evaluationOf(labels, scores, { loss, milliseconds: performance.now() - started, millisecondsPerWork })
 }
 
 function evaluationOf(

@@ -1,8 +1,6 @@
 // One run of a race: its trainer, its place in the data, its curve, and the best tensors so far.
 import type { MemoryMeter } from '../device/memory'
-import { evaluate } from '../evaluation/evaluate'
-import { readFeatures, type Features } from '../evaluation/features'
-import { evaluateTask, type LabelEvaluation, type TaskEvaluation, type TaskSplit } from '../evaluation/taskEvaluation'
+import { evaluateTask, type TaskEvaluation, type TaskSplit } from '../evaluation/taskEvaluation'
 import { safetensorsLength } from '../formats/safetensors'
 import { getMethod, optionsOf } from '../methods/registry'
 import type { Adaptation, SavedPrompt } from '../methods/method'
@@ -13,6 +11,8 @@ import type { Checkpoint, CheckpointKind, CheckpointState, StoredTensors } from 
 import type { BatchSequence, RaceData } from './data'
 import type { RunOutlook } from './eta'
 import type { RunRequest } from './events'
+import { FeatureCache } from './featureCache'
+import { judgeLabels, judgeLoss, NOTHING_YET } from './judgement'
 import type { RaceSettings, Recipe } from './recipe'
 import type { Cost, Curve, StepRecord, StopReason } from './records'
 import { Trainer } from './trainer'
@@ -21,9 +21,6 @@ export interface StoredCheckpoints {
   best?: Checkpoint
   last?: Checkpoint
 }
-
-/** Before the first validation, which any result beats. */
-const NOTHING_YET = { step: 0, f1Macro: -1, loss: Infinity, validationsWithoutGain: 0 }
 
 export interface RunOptions {
   decoder: Decoder
@@ -45,8 +42,7 @@ export class RaceRun {
   #curve: Curve = { steps: [], validation: [] }
   /** The virtual tokens at validations; empty where none are trained. */
   #trajectory: Snapshot[] = []
-  /** While nothing but a label head is trained: what it reads. */
-  #features: { training?: Features; validation?: Features } = {}
+  readonly #features = new FeatureCache()
 
   private constructor(
     readonly request: RunRequest,
@@ -127,9 +123,8 @@ export class RaceRun {
   }
 
   /** What has to be read before the next step and is not a step: the features, where nothing but a label head is trained now. */
-  async prepare(data: RaceData, between: () => Promise<void>): Promise<void> {
-    if (!this.trainer.readsFeatures) this.#features = {}
-    else this.#features.training ??= await this.trainer.readFeatures(data.training(), between)
+  prepare(data: RaceData, between: () => Promise<void>): Promise<void> {
+    return this.#features.prepare(this.trainer, data, between)
   }
 
   /** One update on the next batch, after `prepare`. A run that diverges keeps the tensors from before. */
@@ -146,18 +141,11 @@ export class RaceRun {
   }
 
   /** How the tensors as they are now answer the validation split. Throws a `NotFiniteError` where they give no finite answers. */
-  async validate(decoder: Decoder, split: TaskSplit, between: () => Promise<void>): Promise<TaskEvaluation> {
-    const adaptation = this.adaptation()
-    if (split.kind === 'generation' || !this.trainer.readsFeatures) {
-      return evaluateTask(decoder, split, { adaptation, writes: false, between })
-    }
-    let milliseconds = 0
-    if (!this.#features.validation) {
-      this.#features.validation = await readFeatures(decoder, split, adaptation, between)
-      milliseconds = this.#features.validation.milliseconds
-    }
-    const evaluation = await evaluate(decoder, split, adaptation, between, this.#features.validation)
-    return { ...evaluation, kind: 'classification', milliseconds: milliseconds + evaluation.milliseconds }
+  validate(decoder: Decoder, split: TaskSplit, between: () => Promise<void>): Promise<TaskEvaluation> {
+    const { trainer } = this
+    return split.kind !== 'generation' && trainer.readsFeatures
+      ? this.#features.validate(decoder, trainer, split, between)
+      : evaluateTask(decoder, split, { adaptation: this.adaptation(), writes: false, between })
   }
 
   /** Notes a validation of the tensors as they are; returns whether they are the best so far, which are then kept. */
@@ -269,27 +257,3 @@ function stepLimit({ parts, batchSize }: Recipe, data: RaceData): number | undef
   const passes = Math.max(...limits)
   return Number.isFinite(passes) ? passes * Math.max(1, Math.floor(data.training().labels.length / batchSize)) : undefined
 }
-
-/** What a validation says of a run: whether it is better than all before, and whether its tensors are to be kept. */
-interface Judgement {
-  gained: boolean
-  isGood: boolean
-  /** The highest so far. */
-  f1Macro?: number
-}
-
-/**
- * The best is the latest whose macro F1 lies within one standard error of the highest. On a split this small a single highest value is luck (reviews,
- * three seeds: test accuracy 0.69 at the highest, 0.70 at the last), and the loss alone would choose too early, since overconfidence raises it while
- * the answers still get better.
- */
-function judgeLabels({ loss, metrics }: LabelEvaluation, best: CheckpointState['best']): Judgement {
-  const { f1Macro: before = NOTHING_YET.f1Macro } = best
-  const f1 = metrics.macro.f1
-  const highest = Math.max(f1, before)
-  const standardError = Math.sqrt((highest * (1 - highest)) / metrics.examples)
-  return { gained: f1 > before || (f1 === before && loss < best.loss), isGood: f1 >= highest - standardError, f1Macro: highest }
-}
-
-/** Where answers are written the best is the lowest loss, hence the lowest perplexity: it is a mean over hundreds of tokens, and chance moves it little. */
-const judgeLoss = (loss: number, before: number): Judgement => ({ gained: loss < before, isGood: loss <= before })

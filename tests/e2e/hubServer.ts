@@ -23,6 +23,8 @@ export interface Hub {
   fail(pathEnd: string, fault: Fault, times?: number): void
   /** What the listing says of a file's length, whatever it is. */
   announce(name: string, bytes: number): void
+  /** Leaves out the headers that tell a file's size, checksum and place, as some mirrors do. */
+  hideHeaders(): void
   close(): Promise<void>
 }
 
@@ -42,6 +44,7 @@ export async function startHub(models: Record<string, Record<string, string | Ui
   const faults: { pathEnd: string; fault: Fault; times: number }[] = []
   const announced = new Map<string, number>()
   const requests: string[] = []
+  let areHidden = false
   const bytesOf = (content: string | Uint8Array): Buffer => Buffer.from(content as Uint8Array)
 
   function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -63,6 +66,7 @@ export async function startHub(models: Record<string, Record<string, string | Ui
     const content = files[name]
     if (content === undefined) return void response.writeHead(404, { ...CORS, 'X-Error-Code': 'EntryNotFound' }).end()
     const bytes = bytesOf(content)
+    if (areHidden) return void response.writeHead(request.headers.range ? 206 : 200, CORS).end(rangeOf(request, bytes))
     if (route === 'resolve' && isBig(name)) return sendOn(request, response, repository, name, bytes)
     sendFile(request, response, bytes, fault)
   }
@@ -95,6 +99,7 @@ export async function startHub(models: Record<string, Record<string, string | Ui
     address: `http://localhost:${(server.address() as AddressInfo).port}`,
     requests,
     fail: (pathEnd, fault, times = 1) => void faults.push({ pathEnd, fault, times }),
+    hideHeaders: () => void (areHidden = true),
     announce: (name, bytes) => void announced.set(name, bytes),
     close: () =>
       new Promise((done) => {
@@ -104,13 +109,21 @@ export async function startHub(models: Record<string, Record<string, string | Ui
   }
 }
 
+const RANGE = /^bytes=(\d+)-(\d+)$/
+
+/** A copy of the bytes that were asked for. */
+function rangeOf({ headers }: IncomingMessage, bytes: Buffer): Buffer {
+  const [, from, to] = RANGE.exec(headers.range ?? '') ?? []
+  return Buffer.from(from === undefined ? bytes : bytes.subarray(Number(from), Number(to) + 1))
+}
+
 function json(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { ...CORS, 'Content-Type': 'application/json' }).end(JSON.stringify(value))
 }
 
 function sendFile(request: IncomingMessage, response: ServerResponse, bytes: Buffer, fault: Fault | undefined): void {
-  const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
-  const part = Buffer.from(from === undefined ? bytes : bytes.subarray(Number(from), Number(to) + 1))
+  const [, from, to] = RANGE.exec(request.headers.range ?? '') ?? []
+  const part = rangeOf(request, bytes)
   const headers: Record<string, string | number> = { ...CORS, ETag: '"a-git-hash"', 'Accept-Ranges': 'bytes' }
   if (from !== undefined) headers['Content-Range'] = `bytes ${from}-${to}/${bytes.length}`
   // A server that sends more than it announced announces nothing.

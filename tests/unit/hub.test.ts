@@ -57,6 +57,13 @@ describe('a model of the hub', () => {
     expect(hub.requests[0]).toBe('/api/models/org/sharded/revision/v1')
   })
 
+  test('is found behind a mirror that hides the client’s headers', async () => {
+    hub.hideHeaders()
+    const weights = (await open('org/tiny')).files.find(({ name }) => name === 'model.safetensors')!
+    expect(weights.sha256).toMatch(/^[0-9a-f]{64}$/)
+    expect(Buffer.compare(await gather(weights.stream(0)), tinyFolder['model.safetensors'] as Uint8Array)).toBe(0)
+  })
+
   test('ends early where the line is cut, so that the rest can be asked for', async () => {
     const { files } = await open('org/tiny')
     hub.fail('blob/model.safetensors', { kind: 'cut', after: 1000 })

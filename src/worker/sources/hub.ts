@@ -1,5 +1,5 @@
 // A model of a hub, through its client: what it consists of, its files by ranges, and what goes wrong there in plain words.
-import { fileDownloadInfo, listFiles, modelInfo, type FileDownloadInfoOutput } from '@huggingface/hub'
+import { fileDownloadInfo, InvalidApiResponseFormatError, listFiles, modelInfo, type FileDownloadInfoOutput } from '@huggingface/hub'
 import { UserError } from '../../engine/errors'
 import { missing, type ModelFiles } from '../../engine/formats/modelFiles'
 import { allModelFileNames, openModelFolder } from '../../engine/model/modelFolder'
@@ -34,7 +34,12 @@ export async function openHubModel({ repository, revision = 'main', address }: H
     if (type === 'file') listed.set(path, { bytes: lfs?.size ?? size, sha256: SHA256.exec(lfs?.oid ?? '')?.[1] })
     if (listed.size > MAXIMUM_FILES) throw new UserError(`${repository} has too many files.`, 'Choose a repository that holds one model.')
   }
-  const files = new RemoteFiles(listed, (path) => fileDownloadInfo({ ...commit, path }), fetchHub)
+  const files = new RemoteFiles(
+    listed,
+    (path) => fileDownloadInfo({ ...commit, path }),
+    (path) => `${address}/${repository}/resolve/${encodeURIComponent(sha)}/${path}`,
+    fetchHub
+  )
   const names = await allModelFileNames(files)
   const { config, parameters, card } = await openModelFolder(files)
   const arriving = await Promise.all(names.map((name) => files.arriving(name)))
@@ -51,6 +56,7 @@ class RemoteFiles implements ModelFiles {
   constructor(
     readonly listed: ReadonlyMap<string, { bytes: number; sha256?: string }>,
     readonly ask: (name: string) => Promise<FileDownloadInfoOutput | null>,
+    readonly addressOf: (name: string) => string,
     readonly fetchHub: typeof fetch
   ) {}
 
@@ -87,7 +93,11 @@ class RemoteFiles implements ModelFiles {
   async #checkedInfo(name: string): Promise<FileDownloadInfoOutput> {
     const bytes = this.size(name)
     if (bytes === 0) return { size: 0, etag: '', url: '' }
-    const info = await this.ask(name)
+    const info = await this.ask(name).catch((error: unknown) => {
+      // Some mirrors hide the headers that the client reads; the listing told the size and the checksum, too.
+      if (error instanceof InvalidApiResponseFormatError) return { size: bytes, etag: '', url: this.addressOf(name) }
+      throw error
+    })
     if (!info) throw missing(name)
     if (info.size === bytes) return info
     throw new UserError(`${name} has ${info.size} bytes where ${bytes} were announced.`, 'Try again later, or use another hub.')

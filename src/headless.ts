@@ -201,6 +201,8 @@ class Log {
         this.result = event.result
         return
       case 'cost':
+      case 'estimate':
+      case 'memory':
       case 'checkpoint':
         return
     }

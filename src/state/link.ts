@@ -1,5 +1,6 @@
 // The set-up as a link: one row per field of the address, read with a note on what could not be used, written without the defaults.
 import type { Method } from '../engine/methods/method'
+import { PRECISIONS, type Precision } from '../engine/model/precision'
 import { parseHubAddress } from '../storage/hubNames'
 import { siteTasks } from './catalogue'
 import { hybridProblem, readHybrid } from './hybrids'
@@ -37,6 +38,12 @@ const budgetNumber = (name: 'steps' | 'seconds'): LinkField => ({
     return values.budgetKind === name && !isDefault && !numberProblem(name, values[name]) ? String(values[name]) : undefined
   },
   read: (text) => numberProblem(name, toNumber(text)) ?? { [name]: toNumber(text), budgetKind: name }
+})
+
+const flag = (name: 'againstRandom' | 'gradientCheckpointing'): LinkField => ({
+  name,
+  write: (values) => (values[name] ? 'yes' : undefined),
+  read: (text) => (text === 'yes' ? { [name]: true } : `“${name}” takes “yes”.`)
 })
 
 const toNumber = (text: string) => (text.trim() === '' ? NaN : Number(text))
@@ -77,14 +84,20 @@ export const linkFields: readonly LinkField[] = [
   wholeNumber('evaluateEvery'),
   wholeNumber('patience'),
   wholeNumber('batchSize'),
+  wholeNumber('maximumLength'),
+  {
+    name: 'precision',
+    write: ({ precision }) => (precision === defaultSetup.precision ? undefined : precision),
+    read: (text) =>
+      Object.hasOwn(PRECISIONS, text)
+        ? { precision: text as Precision }
+        : `“precision” takes one of: ${Object.keys(PRECISIONS).join(', ')}.`
+  },
+  flag('gradientCheckpointing'),
   wholeNumber('trainingExamples'),
   wholeNumber('seed'),
   wholeNumber('seeds'),
-  {
-    name: 'againstRandom',
-    write: (values) => (values.againstRandom ? 'yes' : undefined),
-    read: (text) => (text === 'yes' ? { againstRandom: true } : '“againstRandom” takes “yes”.')
-  }
+  flag('againstRandom')
 ]
 
 /** The address's query for a set-up; empty for the default one. */

@@ -53,6 +53,8 @@ export interface RunState {
   cost?: Pick<Cost, 'trainableParameters' | 'adapterBytes' | 'peakBytes'>
   stopped?: { reason: StopReason; bestStep: number }
   savedStep?: number
+  /** Bytes that it was expected to need at most, beside the base. */
+  estimatedBytes?: number
   result?: RunResult
 }
 
@@ -67,6 +69,8 @@ export interface RaceState {
   phase: RacePhase
   detail: string
   secondsLeft?: number
+  /** Bytes on the device: now, at most so far, and as was expected at most. */
+  memory?: { bytes?: number; peakBytes?: number; estimatedBytes?: number }
   runs: RunState[]
   problems: RaceProblem[]
 }
@@ -154,6 +158,14 @@ function foldEvent(race: RaceState, event: RaceEvent): RaceState {
       return withRun(event.run, (run) => ({ ...run, result: event.result, cost: event.result.cost, stopped: stoppedOf(event.result) }))
     case 'checkpoint':
       return withRun(event.run, (run) => ({ ...run, savedStep: event.step }))
+    case 'estimate':
+      return {
+        ...race,
+        memory: { ...race.memory, estimatedBytes: event.raceBytes },
+        runs: race.runs.map((run) => ({ ...run, estimatedBytes: event.runs[run.id] }))
+      }
+    case 'memory':
+      return { ...race, memory: { ...race.memory, bytes: event.bytes, peakBytes: event.peakBytes } }
     case 'time-left':
       return { ...race, secondsLeft: event.seconds }
     case 'problem': {

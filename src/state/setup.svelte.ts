@@ -1,6 +1,7 @@
 // What the visitor has chosen in the rail, and whether a race can start with it.
 import type { Method } from '../engine/methods/method'
 import type { Recipe } from '../engine/training/recipe'
+import type { FitRequest } from '../worker/fitCalls'
 import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
 import { siteTasks } from './catalogue'
 import { hybridKey, partKey, readHybrid, type Hybrid } from './hybrids'
@@ -165,6 +166,12 @@ export class Setup {
   runsToCount(): RunRequest[] {
     const values = { ...$state.snapshot(this.values), methods: this.methods.map((method) => method.id) }
     return runRequests(values, this.#options(), this.#table, (key) => key)
+  }
+
+  /** Every method and hybrid as a run of its own, and which of them would race, to ask what fits. */
+  fitRequest(): Omit<FitRequest, 'timed'> {
+    const race = this.planned.flatMap(({ key, place }) => Array.from({ length: place === 0 ? 1 : this.values.seeds }, () => key))
+    return { model: this.model, task: $state.snapshot(this.task) as TaskSource, runs: this.runsToCount(), race }
   }
 
   /** What each method is given; the hand-written prompt only what the lab gave it for this task. */

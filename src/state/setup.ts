@@ -1,5 +1,6 @@
 // The settings of a race that is about to start: sensible from the first moment, and turned into a request when someone presses Start.
 import type { Method, OptionValues } from '../engine/methods/method'
+import type { Precision } from '../engine/model/precision'
 import { inStages } from '../engine/training/defaultRecipe'
 import { groupedBySeed, withSeeds } from '../engine/training/seeds'
 import type { Recipe, RecipePart } from '../engine/training/recipe'
@@ -40,6 +41,12 @@ export interface SetupValues {
   evaluateEvery: number
   patience: number
   batchSize: number
+  /** Tokens of a text beyond which it is cut. */
+  maximumLength: number
+  /** How the frozen weights are held on the device. */
+  precision: Precision
+  /** Each layer is computed twice, so that less of it need be kept. */
+  gradientCheckpointing: boolean
   /** 0 is all. */
   trainingExamples: number
   seed: number
@@ -61,6 +68,9 @@ export const defaultSetup: Readonly<SetupValues> = {
   evaluateEvery: 20,
   patience: 0,
   batchSize: 16,
+  maximumLength: 256,
+  precision: 'stored',
+  gradientCheckpointing: false,
   trainingExamples: 0,
   seed: 1,
   seeds: 1,
@@ -94,6 +104,12 @@ export const numberFields = {
     help: 'Stop a method early after so many validations without a better one. 0 never stops early.'
   },
   batchSize: { label: 'Batch size', minimum: 1, maximum: 64, help: 'Examples read in one step. All methods read the same ones.' },
+  maximumLength: {
+    label: 'Longest text',
+    minimum: 16,
+    maximum: 4096,
+    help: 'In tokens. Longer texts are cut on their left; shorter ones take less memory and time.'
+  },
   trainingExamples: {
     label: 'Training examples',
     minimum: 0,
@@ -141,8 +157,13 @@ export function runRequests(
     return { method: method.id, options: { ...options }, learningRate, weightDecay }
   }
   const run = (key: string, name: string, parts: RecipePart[]): RunRequest => {
-    const recipe = { ...table.defaultRecipe(parts[0]?.method ?? '', values.seed), parts, batchSize: values.batchSize }
-    return { id: newId(key), name, recipe }
+    const recipe = {
+      ...table.defaultRecipe(parts[0]?.method ?? '', values.seed),
+      parts,
+      batchSize: values.batchSize,
+      maximumLength: values.maximumLength
+    }
+    return { id: newId(key), name, recipe: values.gradientCheckpointing ? { ...recipe, gradientCheckpointing: true } : recipe }
   }
   const beside = (method: Method): RunRequest[] => {
     const part = partOf(method, method.id)
@@ -163,7 +184,10 @@ export function runRequests(
 }
 
 /** The chosen model, whether it is in this browser or not. */
-export const sourceOfModel = ({ model }: SetupValues): ModelSource => modelOfKey(model) ?? { kind: 'site', path: model }
+export function sourceOfModel({ model, precision }: SetupValues): ModelSource {
+  const source = modelOfKey(model) ?? { kind: 'site', path: model }
+  return precision === defaultSetup.precision ? source : { ...source, precision }
+}
 
 const RANDOM = 'random'
 
@@ -236,7 +260,9 @@ export function setupOf(
       evaluateEvery: settings.evaluateEvery,
       patience: settings.patience,
       trainingExamples: settings.trainingExamples ?? 0,
-      ...(recipe && { batchSize: recipe.batchSize, seed: recipe.seed }),
+      precision: model.precision ?? defaultSetup.precision,
+      gradientCheckpointing: recipe?.gradientCheckpointing ?? false,
+      ...(recipe && { batchSize: recipe.batchSize, maximumLength: recipe.maximumLength, seed: recipe.seed }),
       seeds: Math.max(...groups.map((group) => group.length)),
       againstRandom: first.some(isBeside)
     },

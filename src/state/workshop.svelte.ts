@@ -4,6 +4,7 @@ import { deleteRace, getRace, unfinishedRace, updateRace } from '../storage/race
 import { runsOfRace } from '../storage/runs'
 import type { StoredRace } from '../storage/records'
 import { EngineSession, type Problem } from './engineSession.svelte'
+import { Fit } from './fit.svelte'
 import { location } from './location.svelte'
 import { methodTable } from './methodTable'
 import { modelKey } from './modelKeys'
@@ -17,6 +18,7 @@ class Workshop {
   readonly setup = new Setup(methodTable, ['', 'playground'].includes(location.path) ? location.query : '')
   readonly models = new ModelShelf()
   readonly race = new Race(this.engine.api)
+  readonly fit = new Fit(this.engine.api)
   /** What kept the page from starting as it should. */
   problem = $state.raw<Problem | undefined>(undefined)
   /** A race that a reload has cut, shown until someone goes on with it or discards it. */
@@ -27,6 +29,8 @@ class Workshop {
   /** Starts the engine and looks for a race that was cut; to be called once. */
   async begin(): Promise<void> {
     void this.models.refresh()
+    // Before any model is loaded, so that it holds for that too.
+    void this.fit.tell()
     try {
       const stored = await unfinishedRace()
       void this.engine.start(stored?.device?.backend)
@@ -45,7 +49,8 @@ class Workshop {
   /** Whether Start can be pressed. */
   get isReady(): boolean {
     const { engine, setup } = this
-    return this.isModelLoaded && engine.task.report !== undefined && setup.problems.length === 0 && !this.isBusy
+    const isSetUp = this.isModelLoaded && engine.task.report !== undefined && setup.problems.length === 0
+    return isSetUp && !this.fit.report?.race.problem && !this.isBusy
   }
 
   /** Whether the model that is chosen is the one that is loaded. */

@@ -62,7 +62,7 @@ export class FitDesk {
         ...(problem ? { problem } : {})
       }
     })
-    const racing = judged.filter(({ run }) => race.includes(run))
+    const racing = race.flatMap((id) => judged.find(({ run }) => run === id) ?? [])
     const bytes = raceBytes(
       racing.map(({ estimate }) => estimate),
       this.#evaluation(

@@ -10,8 +10,10 @@ export interface FitRequest {
   task: TaskSource
   /** Each is judged alone; those of `race` also together. */
   runs: RunRequest[]
-  /** Ids of the runs that would race. */
+  /** Ids of the runs that would race; one that would race with several seeds is named as often. */
   race: string[]
+  /** Whether the device is to be timed, which takes up to a few seconds once for each model. */
+  timed?: boolean
 }
 
 export interface RunFit {

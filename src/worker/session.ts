@@ -144,7 +144,8 @@ export class EngineSession implements EngineApi {
     const device = this.#requireDevice()
     const subject = await this.#fitSubject(request)
     const rows = request.runs[0]?.recipe.batchSize ?? 1
-    const rate = this.#isRacing ? undefined : await this.#fitDesk.measureRate(subject, rows, (probe) => this.#queue.run(probe))
+    const rate =
+      this.#isRacing || !request.timed ? undefined : await this.#fitDesk.measureRate(subject, rows, (probe) => this.#queue.run(probe))
     return this.#fitDesk.report(request, subject, device, rate)
   }
 
@@ -245,7 +246,13 @@ export class EngineSession implements EngineApi {
       const labels = labelCount(task.task)
       const { config, layout } = model.decoder
       const subject = { on: { config, layout, labels }, base: model.base, data }
-      assertFits(this.#fitDesk.report({ runs: request.runs, race: request.runs.map(({ id }) => id) }, subject, this.#requireDevice()))
+      const fit = this.#fitDesk.report({ runs: request.runs, race: request.runs.map(({ id }) => id) }, subject, this.#requireDevice())
+      assertFits(fit)
+      onEvent({
+        type: 'estimate',
+        raceBytes: fit.race.bytes,
+        runs: Object.fromEntries(fit.runs.map(({ run, estimate: { peak, base } }) => [run, peak - base]))
+      })
       const saved = await savedPrompts(request.runs, checkpoints)
       for (const { id, recipe } of request.runs) {
         const note = lengthNote(recipe, saved)

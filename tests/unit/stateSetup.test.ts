@@ -139,13 +139,16 @@ describe('links', () => {
       evaluateEvery: 3,
       patience: 2,
       batchSize: 8,
+      maximumLength: 128,
+      precision: 'int8',
+      gradientCheckpointing: true,
       trainingExamples: 40,
       seed: 42,
       seeds: 3,
       againstRandom: true
     }
     expect(writeLink(values)).toBe(
-      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&trainingExamples=40&seed=42&seeds=3&againstRandom=yes'
+      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&maximumLength=128&precision=int8&gradientCheckpointing=yes&trainingExamples=40&seed=42&seeds=3&againstRandom=yes'
     )
     expect(readLink(writeLink(values), known)).toEqual({ values, notes: [] })
   })

@@ -18,11 +18,14 @@ interface TrackingEngine {
  */
 export class MemoryMeter {
   #peak = 0
+  #highest = 0
   readonly #read: () => number
 
   constructor() {
     const note = (): void => {
-      this.#peak = Math.max(this.#peak, this.#read())
+      const bytes = this.#read()
+      this.#peak = Math.max(this.#peak, bytes)
+      this.#highest = Math.max(this.#highest, bytes)
     }
     const handle = tf.getBackend() === 'webgpu' ? webGpuHandle() : undefined
     if (handle) {
@@ -43,7 +46,7 @@ export class MemoryMeter {
         note()
       }
     }
-    this.reset()
+    this.begin()
   }
 
   /** Bytes in use now. */
@@ -54,6 +57,17 @@ export class MemoryMeter {
   /** Highest bytes in use since the last reset. */
   get peak(): number {
     return this.#peak
+  }
+
+  /** Highest bytes in use since `begin`, whatever was reset meanwhile. */
+  get highest(): number {
+    return this.#highest
+  }
+
+  /** Starts both records from what is in use now. */
+  begin(): void {
+    this.#highest = this.#read()
+    this.reset()
   }
 
   /** Starts a new peak from what is in use now. */

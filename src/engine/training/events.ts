@@ -28,6 +28,10 @@ export type RaceEvent =
   | { type: 'step'; run: string; record: StepRecord }
   | { type: 'validation'; run: string; record: ValidationRecord }
   | { type: 'cost'; run: string; trainableParameters: number; adapterBytes: number; peakBytes: number }
+  /** Bytes that the race, and each run beside the base that all share, are expected to need at most; told before the start. */
+  | { type: 'estimate'; raceBytes: number; runs: Record<string, number> }
+  /** Bytes on the device now, and at most since the race began; told at most once a second. */
+  | { type: 'memory'; bytes: number; peakBytes: number }
   | { type: 'run-stopped'; run: string; reason: StopReason; bestStep: number }
   | { type: 'result'; run: string; result: RunResult }
   | { type: 'checkpoint'; run: string; step: number; bytes: number }

@@ -19,6 +19,9 @@ import { RaceRun, type StoredCheckpoints } from './run'
 /** Wall time after which a run's `last` checkpoint is due, validations apart. */
 const CHECKPOINT_MILLISECONDS = 10_000
 
+/** Wall time between two words on the memory in use. */
+const MEMORY_MILLISECONDS = 1000
+
 export interface RaceOptions {
   decoder: Decoder
   data: RaceData
@@ -54,6 +57,7 @@ export class Race {
   #phase: { phase: RacePhase; detail: string } | undefined
   #paused = false
   #stopping = false
+  #memoryToldAt = -Infinity
   /** Steps that may still be made while paused. */
   #credits = 0
   /** True while such a step is under way, its validation included. */
@@ -103,6 +107,7 @@ export class Race {
   /** Trains and evaluates all runs; resolves when the last result is told. May be called once. */
   async run(): Promise<void> {
     try {
+      this.#options.memory?.begin()
       this.#tellPhase('preparing', 'Asking the untouched model')
       const untrained = await this.#evaluateUntrained()
       await this.#train()
@@ -168,6 +173,7 @@ export class Race {
     if (record === 'diverged') return this.#diverge(run, run.stepsDone + 1)
     this.#tell({ type: 'step', run: run.id, record })
     if (run.cost.peakBytes > peakBytes) this.#tellCost(run)
+    this.#tellMemory()
     await this.#settle(run)
     const saved = this.#saved.get(run.id)
     if (!saved) this.#saved.set(run.id, { step: 0, at: performance.now() })
@@ -278,6 +284,7 @@ export class Race {
     await nextTask()
     await this.#options.between?.()
     this.#options.signal?.throwIfAborted()
+    this.#tellMemory()
     while (this.#paused && this.#credits === 0 && !this.#stepping && !this.#stopping) {
       const commanded = new Promise<void>((resolve) => (this.#wake = resolve))
       this.#tellPhase('paused', '')
@@ -303,6 +310,14 @@ export class Race {
   #tellCost(run: RaceRun): void {
     const { trainableParameters, adapterBytes, peakBytes } = run.cost
     this.#tell({ type: 'cost', run: run.id, trainableParameters, adapterBytes, peakBytes })
+  }
+
+  #tellMemory(): void {
+    const { memory } = this.#options
+    const now = performance.now()
+    if (!memory || now - this.#memoryToldAt < MEMORY_MILLISECONDS) return
+    this.#memoryToldAt = now
+    this.#tell({ type: 'memory', bytes: memory.bytes, peakBytes: memory.highest })
   }
 
   #tellTimeLeft(): void {

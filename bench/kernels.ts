@@ -40,8 +40,11 @@ async function measure(step: StepCase, forms: readonly ('fused' | 'composed')[],
     record(...parameters)
   }
   const runs = []
-  for (const form of forms)
+  for (const form of forms) {
+    // A trainer's optimiser is of the form that runs when it is made.
+    useFusedKernels(form === 'fused')
     runs.push({ form, trainer: await makeTrainer(step, decoder), times: [] as number[], js: [] as number[], losses: [] as number[] })
+  }
   const results: Record<string, FormResult> = {}
   for (let round = 0; round <= rounds; round++) {
     for (const { form, trainer, times, js, losses } of runs) {

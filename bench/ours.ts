@@ -90,6 +90,8 @@ export async function ours(): Promise<Ours> {
     async open(spec) {
       const before = meter.bytes
       const decoder = await makeDecoder(spec.shape)
+      // A trainer's optimiser is of the form that runs when it is made.
+      useFusedKernels(spec.form !== 'composed')
       const trainer = await makeTrainer(spec, decoder)
       const details = { dispatches: 0, residentBytes: 0, peakBytes: 0, tensors: 0, bytes: 0 }
       const id = jobs.push({ spec, decoder, trainer, batch: makeBatch(spec), details }) - 1

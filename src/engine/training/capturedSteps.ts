@@ -51,8 +51,8 @@ export class CapturedSteps {
     const { replay } = captured
     if (replay && longest <= captured.longest) return { values: await replay.play(arrays), workingBytes: replay.bytes }
     captured.longest = Math.max(captured.longest, longest)
-    // The first step of a shape compiles, and steps that run while larger tiles are on their way would be recorded with the lesser ones.
-    if (replay || captured.seen++ === 0 || captured.tries >= TRIES || !run.isSettled) return this.onTape(tape)
+    if (captured.seen === 0) await run.prepare(() => tape().dispose())
+    if (replay || captured.seen++ === 0 || captured.tries >= TRIES) return this.onTape(tape)
     captured.tries++
     return this.onTape(() => {
       const { result, recording } = record(run, arrays, tape)

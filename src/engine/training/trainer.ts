@@ -194,8 +194,9 @@ export class Trainer {
     let uncommitted: UpdateInputs | undefined
     const tape = (): tf.Tensor1D => {
       const { update, measured } = this.#queue(batch, isActive, rates, features)
-      if (this.#optimiser.inPlace) disposeOf(update)
-      else uncommitted = update
+      if (uncommitted) disposeOf(uncommitted)
+      uncommitted = this.#optimiser.inPlace ? undefined : update
+      if (!uncommitted) disposeOf(update)
       return measured
     }
     try {

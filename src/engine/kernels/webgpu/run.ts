@@ -36,6 +36,7 @@ export interface BackendInternals {
   makeTensorInfo(shape: number[], dtype: tf.DataType): tf.TensorInfo
   disposeData(dataId: object): boolean
   incRef(dataId: object): void
+  checkCompileCompletionAsync(): Promise<void>
 }
 
 const INTERNALS = [
@@ -51,7 +52,8 @@ const INTERNALS = [
   'uploadToGPU',
   'makeTensorInfo',
   'disposeData',
-  'incRef'
+  'incRef',
+  'checkCompileCompletionAsync'
 ] as const satisfies (keyof BackendInternals)[]
 
 /** Kept uniform buffers; shapes repeat, so a few hundred serve a whole run. Beyond that they start afresh. */
@@ -72,7 +74,8 @@ export class Runner {
   readonly #pipelines = new Map<string, GPUComputePipeline>()
   readonly #asked = new Set<string>()
   #compiling: Promise<void> = Promise.resolve()
-  #underWay = 0
+  /** While a step is prepared: the programs that are being compiled for it. */
+  #prepared: Map<string, Promise<void>> | undefined
   readonly #uniforms = new Map<string, GPUBuffer>()
 
   constructor({ backend, device, report }: WebGpuHandle) {
@@ -108,6 +111,10 @@ export class Runner {
 
   /** Records one dispatch. */
   run(program: Program, { outputs, inputs = [], uniforms, groups }: Dispatch): void {
+    if (this.#prepared) {
+      this.#prepare(program, this.#prepared)
+      return
+    }
     const { backend } = this
     const pipeline = this.#pipeline(program)
     const resources = [...outputs, ...inputs].map((tensor): GPUBufferBinding => ({ buffer: this.#buffer(tensor) }))
@@ -130,6 +137,27 @@ export class Runner {
       backend.endComputePassEncoder()
       backend.submitQueue()
     }
+  }
+
+  /**
+   * Compiles what `work` would run, side by side, and runs nothing of it: one after another, as a step asks for them, programs keep one core busy and the
+   * device waiting. The tensors that `work` makes have no contents.
+   */
+  async prepare(work: () => void): Promise<void> {
+    const prepared = new Map<string, Promise<void>>()
+    this.#prepared = prepared
+    const cpuForward = tf.env().getBool('WEBGPU_CPU_FORWARD')
+    tf.env().set('WEBGPU_ENGINE_COMPILE_ONLY', true)
+    // Small tensors without contents would be taken for those that only the host has.
+    tf.env().set('WEBGPU_CPU_FORWARD', false)
+    try {
+      work()
+    } finally {
+      tf.env().set('WEBGPU_ENGINE_COMPILE_ONLY', false)
+      tf.env().set('WEBGPU_CPU_FORWARD', cpuForward)
+      this.#prepared = undefined
+    }
+    await Promise.all([...prepared.values(), this.backend.checkCompileCompletionAsync()])
   }
 
   /** Submits what is recorded. */
@@ -163,11 +191,6 @@ export class Runner {
     return this.backend.tensorMap.get(tensor.dataId).resource as GPUBuffer
   }
 
-  /** False while better programs are being compiled. */
-  get isSettled(): boolean {
-    return this.#underWay === 0
-  }
-
   /** Resolves when the programs that were asked for are compiled. */
   get settled(): Promise<void> {
     return this.#compiling
@@ -184,17 +207,18 @@ export class Runner {
    */
   isCompiled(program: Program): boolean {
     if (this.#pipelines.has(program.key)) return true
-    if (!this.#asked.has(program.key)) {
+    // The lesser program is all that a step needs to begin.
+    if (!this.#prepared && !this.#asked.has(program.key)) {
       this.#asked.add(program.key)
-      this.#underWay++
       this.#compiling = this.#compiling.then(async () => {
         try {
+          // On a processor it would take the time of the steps that wait for the device.
+          await this.device.queue.onSubmittedWorkDone()
           this.#pipelines.set(program.key, await this.device.createComputePipelineAsync(this.#descriptor(program)))
           this.revision++
         } catch {
           // The smaller program goes on serving; a lost device is told elsewhere.
         }
-        this.#underWay--
       })
     }
     return false
@@ -214,6 +238,19 @@ export class Runner {
   #descriptor(program: Program): GPUComputePipelineDescriptor {
     const module = this.device.createShaderModule({ code: wgsl(program), label: program.key })
     return { layout: 'auto', compute: { module, entryPoint: 'main' }, label: program.key }
+  }
+
+  #prepare(program: Program, prepared: Map<string, Promise<void>>): void {
+    if (this.#pipelines.has(program.key) || prepared.has(program.key)) return
+    const compiled = this.device.createComputePipelineAsync(this.#descriptor(program))
+    prepared.set(
+      program.key,
+      compiled.then(
+        (pipeline) => void this.#pipelines.set(program.key, pipeline),
+        // Whoever runs it is told why it does not compile.
+        () => undefined
+      )
+    )
   }
 
   #pipeline(program: Program): GPUComputePipeline {

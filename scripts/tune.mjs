@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { CommandError, DIST, ROOT, ensureBrowser, ensureBuild, ensureDependencies, ensureNode, runCommand } from './ensure.mjs'
 import { summaryOf } from './tuneSummary.mjs'
-import { USAGE, readTuneArguments } from './tuneArguments.mjs'
+import { readTuneArguments } from './tuneArguments.mjs'
+import { USAGE } from './tuneFlags.mjs'
 
 /** Rejects once the person presses Ctrl-C. @returns {Promise<never>} */
 function interruption() {

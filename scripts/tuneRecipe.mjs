@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { CommandError } from './ensure.mjs'
+import { wrong } from './tuneFlags.mjs'
 
 /** @typedef {import('../src/headless').HeadlessPart} Part */
 /** @typedef {Pick<import('../src/headless').HeadlessRequest, 'parts' | 'schedule' | 'optimiser' | 'batchSize' | 'maximumLength' | 'gradientCheckpointing'> & { seed?: number }} Recipe */
+/** @typedef {import('./tuneFlags.mjs').Values} Values */
 /** @typedef {(value: unknown, at: string) => void} Check throws an `Error` that says where `value` is not what it should be */
 
 /** @param {unknown} value @returns {value is Record<string, unknown>} */
@@ -69,7 +71,7 @@ const recipe = object(
 )
 
 /** Reads a recipe from a JSON file. Throws a `CommandError` that names the field that is wrong. @param {string} file @returns {Recipe} */
-export function readRecipeFile(file) {
+function readRecipeFile(file) {
   const path = resolve(file)
   /** @type {unknown} */
   let json
@@ -86,4 +88,44 @@ export function readRecipeFile(file) {
   }
   const checked = /** @type {Recipe} */ (json)
   return { ...checked, parts: checked.parts.map((entry) => ({ ...entry, options: entry.options ?? {} })) }
+}
+
+/** What a recipe's flags say; undefined where they are not given. @param {Values} values @returns {Omit<Recipe, 'parts'>} */
+function readRecipeFlags(values) {
+  const warmupSteps = values.number('warmup', { minimum: 0 })
+  const kind = values.choice('schedule', ['constant', 'linear', 'cosine'])
+  const clipNorm = values.number('clip', { minimum: 0, whole: false })
+  const batchSize = values.number('batch-size', { minimum: 1 })
+  const maximumLength = values.number('maximum-length', { minimum: 1 })
+  return {
+    schedule: { ...(kind !== undefined && { kind }), ...(warmupSteps !== undefined && { warmupSteps }) },
+    optimiser: { ...(clipNorm !== undefined && { clipNorm }) },
+    ...(batchSize !== undefined && { batchSize }),
+    ...(maximumLength !== undefined && { maximumLength })
+  }
+}
+
+/** @param {Values} values @returns {Recipe} */
+export function readRecipe(values) {
+  const flags = readRecipeFlags(values)
+  const learningRate = values.number('learning-rate', { minimum: 0, whole: false })
+  const weightDecay = values.number('weight-decay', { minimum: 0, whole: false })
+  const sources = ['recipe', 'method', 'adapter'].filter((name) => values.values[name] !== undefined)
+  if (sources.length > 1) throw wrong(`--${sources.join(' and --')} exclude each other: each says what is tuned.`)
+  const rates = { ...(learningRate !== undefined && { learningRate }), ...(weightDecay !== undefined && { weightDecay }) }
+  if (values.values.adapter !== undefined && values.values.option !== undefined)
+    throw wrong('--option belongs to --method: an adapter has its own.')
+  const file = values.text('recipe')
+  if (file !== undefined) {
+    const spoken = ['option', 'learning-rate', 'weight-decay'].find((name) => values.values[name] !== undefined)
+    if (spoken) throw wrong(`--${spoken} belongs to one method; a recipe says it in each of its parts.`)
+    const recipe = readRecipeFile(file)
+    return {
+      ...recipe,
+      ...flags,
+      schedule: { ...recipe.schedule, ...flags.schedule },
+      optimiser: { ...recipe.optimiser, ...flags.optimiser }
+    }
+  }
+  return { ...flags, parts: [{ method: values.text('method') ?? 'softPrompt', options: values.pairs('option'), ...rates }] }
 }

@@ -19,7 +19,7 @@ Makes each run that is not in bench/results/methods/ yet, and writes the tables 
   --table          only writes the tables
   --help`
 
-/** @typedef {import('../src/headless').HeadlessResult} Result */
+/** @typedef {import('../src/headless/result').HeadlessResult} Result */
 /** @typedef {import('./methodsPlan.mjs').Experiment} Experiment */
 
 /** @param {string} name */

@@ -1,6 +1,6 @@
 // Which runs the tables of docs/METHODS.md are made of: recipes by row, on each task, under each seed.
 
-/** @typedef {import('../src/headless').HeadlessPart} Part */
+/** @typedef {import('../src/headless/request').HeadlessPart} Part */
 /**
  * @typedef {object} Row
  * @property {string} id

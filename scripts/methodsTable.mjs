@@ -2,8 +2,8 @@
 import { TASKS, rows } from './methodsPlan.mjs'
 import { spreadOf } from './tuneSummary.mjs'
 
-/** @typedef {import('../src/headless').HeadlessResult} Result */
-/** @typedef {import('../src/headless').PrintedMetrics} Metrics */
+/** @typedef {import('../src/headless/result').HeadlessResult} Result */
+/** @typedef {import('../src/headless/result').PrintedMetrics} Metrics */
 /** @typedef {{ experiment: import('./methodsPlan.mjs').Experiment, result: Result }} Run */
 
 /** @param {Result} result */

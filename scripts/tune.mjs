@@ -14,7 +14,7 @@ function interruption() {
 }
 
 /** @typedef {import('./tuneArguments.mjs').Job} Job */
-/** @typedef {import('../src/headless').HeadlessResult} HeadlessResult */
+/** @typedef {import('../src/headless/result').HeadlessResult} HeadlessResult */
 
 /**
  * Runs a request on the headless page. Throws a `CommandError` where the engine, the browser or the person ends it early.

@@ -117,7 +117,7 @@ function readOutput(file) {
 
 /**
  * @typedef {object} Job
- * @property {import('../src/headless').HeadlessRequest[]} requests one for each seed
+ * @property {import('../src/headless/request').HeadlessRequest[]} requests one for each seed
  * @property {Mount[]} mounts
  * @property {'software' | 'any'} webgpu
  * @property {{ folder: string, as: import('../src/engine/formats/exports').ExportKind | 'fitting' } | undefined} export

@@ -4,8 +4,8 @@ import { resolve } from 'node:path'
 import { CommandError } from './ensure.mjs'
 import { wrong } from './tuneFlags.mjs'
 
-/** @typedef {import('../src/headless').HeadlessPart} Part */
-/** @typedef {Pick<import('../src/headless').HeadlessRequest, 'parts' | 'schedule' | 'optimiser' | 'batchSize' | 'maximumLength' | 'gradientCheckpointing'> & { seed?: number }} Recipe */
+/** @typedef {import('../src/headless/request').HeadlessPart} Part */
+/** @typedef {Pick<import('../src/headless/request').HeadlessRequest, 'parts' | 'schedule' | 'optimiser' | 'batchSize' | 'maximumLength' | 'gradientCheckpointing'> & { seed?: number }} Recipe */
 /** @typedef {import('./tuneFlags.mjs').Values} Values */
 /** @typedef {(value: unknown, at: string) => void} Check throws an `Error` that says where `value` is not what it should be */
 

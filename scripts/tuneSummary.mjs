@@ -1,6 +1,6 @@
 // Several seeds of one recipe in a few numbers: the mean of each and how far the seeds lie apart.
 
-/** @typedef {import('../src/headless').HeadlessResult} Result */
+/** @typedef {import('../src/headless/result').HeadlessResult} Result */
 /** @typedef {{ mean: number, standardDeviation: number, values: number[] }} Spread */
 
 /** Each number of a run that seeds are compared by, where its kind of task has it. @type {Record<string, (result: Result) => number | null | undefined>} */

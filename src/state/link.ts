@@ -6,6 +6,7 @@ import { siteTasks } from './catalogue'
 import { hybridProblem, readHybrid } from './hybrids'
 import { modelOfKey } from './modelKeys'
 import { defaultSetup, numberProblem, type NumberFieldName, type SetupValues } from './setup'
+import { isTuning, tunings } from './tuning'
 
 interface LinkField {
   name: string
@@ -97,7 +98,12 @@ export const linkFields: readonly LinkField[] = [
   wholeNumber('trainingExamples'),
   wholeNumber('seed'),
   wholeNumber('seeds'),
-  flag('againstRandom')
+  flag('againstRandom'),
+  {
+    name: 'tune',
+    write: (values) => (values.tune === defaultSetup.tune ? undefined : values.tune),
+    read: (text) => (isTuning(text) ? { tune: text } : `“tune” takes one of: ${tunings.map(({ id }) => id).join(', ')}.`)
+  }
 ]
 
 /** The address's query for a set-up; empty for the default one. */

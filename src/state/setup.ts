@@ -5,6 +5,7 @@ import { inStages } from '../engine/training/defaultRecipe'
 import { groupedBySeed, withSeeds } from '../engine/training/seeds'
 import type { Recipe, RecipePart } from '../engine/training/recipe'
 import type { ModelSource, RaceRequest, RunRequest, TaskSource } from '../worker/protocol'
+import type { Tuning } from '../worker/tuningCalls'
 import { siteModels, siteTasks } from './catalogue'
 import { hybridKey, hybridOf, hybridTitle, partKey, readHybrid } from './hybrids'
 import { DEFAULT_HUB, modelKey, modelOfKey, modelTitle } from './modelKeys'
@@ -45,6 +46,8 @@ export interface SetupValues {
   maximumLength: number
   /** How the frozen weights are held on the device. */
   precision: Precision
+  /** How matrix products are tiled on a graphics card. */
+  tune: Tuning
   /** Each layer is computed twice, so that less of it need be kept. */
   gradientCheckpointing: boolean
   /** 0 is all. */
@@ -70,6 +73,7 @@ export const defaultSetup: Readonly<SetupValues> = {
   batchSize: 16,
   maximumLength: 256,
   precision: 'stored',
+  tune: 'auto',
   gradientCheckpointing: false,
   trainingExamples: 0,
   seed: 1,

@@ -12,12 +12,14 @@ import { ModelShelf } from './modelShelf.svelte'
 import { Race } from './race.svelte'
 import { initialRace, type RaceState } from './raceFold'
 import { Setup } from './setup.svelte'
+import { TuningState } from './tuning.svelte'
 
 class Workshop {
   readonly engine = new EngineSession()
   readonly setup = new Setup(methodTable, ['', 'playground'].includes(location.path) ? location.query : '')
   readonly models = new ModelShelf()
   readonly race = new Race(this.engine.api)
+  readonly tuning = new TuningState(this.engine.api)
   readonly fit = new Fit(this.engine.api)
   /** What kept the page from starting as it should. */
   problem = $state.raw<Problem | undefined>(undefined)
@@ -29,6 +31,7 @@ class Workshop {
   /** Starts the engine and looks for a race that was cut; to be called once. */
   async begin(): Promise<void> {
     void this.models.refresh()
+    void this.tuning.set(this.setup.values.tune)
     // Before any model is loaded, so that it holds for that too.
     void this.fit.tell()
     try {

@@ -11,6 +11,7 @@ import type { LabApi } from './labCalls'
 import type { MeaningApi } from './meaningCalls'
 import type { StartsApi } from './startCalls'
 import type { TransferApi } from './transferCalls'
+import type { TuningApi } from './tuningCalls'
 
 export type { FileTaskOptions }
 
@@ -113,7 +114,7 @@ export interface Answer {
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi extends EnsembleApi, FitApi, LabApi, StartsApi, TransferApi, MeaningApi {
+export interface EngineApi extends EnsembleApi, FitApi, LabApi, TuningApi, StartsApi, TransferApi, MeaningApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>

@@ -52,6 +52,8 @@ import { exportRun, importAdapter, tuneFurther } from './transfer'
 import type { AdapterImport, ExportKind } from './transferCalls'
 import { savedPrompts } from './savedPrompts'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
+import { TuningDesk } from './tuning'
+import type { Tuning, TuningReport } from './tuningCalls'
 
 const BASE = 'base'
 
@@ -72,6 +74,7 @@ export class EngineSession implements EngineApi {
   #metaLearning: PauseControl | undefined
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
+  readonly #tuningDesk = new TuningDesk(this.#queue)
   readonly #fitDesk = new FitDesk()
   readonly #loaders = {
     useModel: (source: ModelSource): Promise<LoadedModel> => this.#useModel(source),
@@ -84,6 +87,7 @@ export class EngineSession implements EngineApi {
     this.#siteRoot = siteRoot
     this.#device ??= await startDevice({ prefer, wasm: { plain: plainWasm, simd: simdWasm } })
     this.#memory ??= new MemoryMeter()
+    await this.#tuningDesk.start(this.#device)
     // What a killed write left behind is of no use to anyone; where storage is closed to the page, there is nothing to clear.
     void sweepStorage().catch(() => undefined)
     return this.#device
@@ -152,6 +156,18 @@ export class EngineSession implements EngineApi {
   setMemoryBudget(bytes: number | undefined): Promise<void> {
     this.#fitDesk.setMemoryBudget(bytes)
     return Promise.resolve()
+  }
+
+  tuningReport(): Promise<TuningReport> {
+    return Promise.resolve(this.#tuningDesk.report())
+  }
+
+  setTuning(tuning: Tuning): Promise<TuningReport> {
+    return Promise.resolve(this.#tuningDesk.set(tuning))
+  }
+
+  resetTuning(): Promise<TuningReport> {
+    return this.#tuningDesk.reset()
   }
 
   previewPrompt(request: PromptRequest): Promise<PromptPreview> {
@@ -270,7 +286,10 @@ export class EngineSession implements EngineApi {
         checkpoints,
         saved,
         onCheckpoint: (run, _kind, take) => keeper.save(run, take),
-        between: () => this.#queue.drain(),
+        between: () => {
+          this.#tuningDesk.measure()
+          return this.#queue.drain()
+        },
         memory: this.#memory,
         forgettingBefore: this.#forgettingBefore
       })

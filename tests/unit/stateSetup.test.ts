@@ -145,10 +145,11 @@ describe('links', () => {
       trainingExamples: 40,
       seed: 42,
       seeds: 3,
-      againstRandom: true
+      againstRandom: true,
+      tune: 'workgroup64x64'
     }
     expect(writeLink(values)).toBe(
-      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&maximumLength=128&precision=int8&gradientCheckpointing=yes&trainingExamples=40&seed=42&seeds=3&againstRandom=yes'
+      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&maximumLength=128&precision=int8&gradientCheckpointing=yes&trainingExamples=40&seed=42&seeds=3&againstRandom=yes&tune=workgroup64x64'
     )
     expect(readLink(writeLink(values), known)).toEqual({ values, notes: [] })
   })
@@ -162,14 +163,15 @@ describe('links', () => {
   })
 
   it('fall back and say so where a value cannot be used', () => {
-    const { values, notes } = readLink('steps=many&task=poems&methods=softPrompt,magic&seed=&colour=red&batchSize=8', known)
+    const { values, notes } = readLink('steps=many&task=poems&methods=softPrompt,magic&seed=&colour=red&batchSize=8&tune=fast', known)
     expect(values).toEqual({ ...defaultSetup, batchSize: 8 })
     expect(notes).toEqual([
       'Steps takes a whole number from 1 to 10000.',
       'There is no task called “poems”.',
       'There is no method called “magic”.',
       'Seed takes a whole number from 0 to 999999.',
-      '“colour” is not a setting.'
+      '“colour” is not a setting.',
+      expect.stringContaining('“tune” takes one of: auto, on, off, register4x4')
     ])
   })
 

@@ -1,5 +1,6 @@
 // The prompt lab: a prompt is tried as it is written, ranked and kept, and goes into a race as its baseline or as the start of a soft prompt.
 import { expect, test, type Page } from '@playwright/test'
+import { expectAccessibleInBothThemes } from './accessible'
 import { routeTinyModel } from './tinyModel'
 import { watch } from './watch'
 
@@ -35,6 +36,8 @@ test('a prompt is tried, ranked, kept over a reload, and starts a soft prompt', 
       .allInnerTexts()
   ).map((row) => Number(row.split(/\s+/).find((text) => /^[01]\.\d{3}$/.test(text))))
   expect(ranks).toEqual([...ranks].sort((a, b) => b - a))
+
+  await expectAccessibleInBothThemes(page, 'prompt lab')
 
   await page.reload()
   await expect(edits(page)).toHaveCount(3, { timeout: 60_000 })

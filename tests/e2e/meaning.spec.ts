@@ -1,5 +1,6 @@
 // What a prompt means: from a finished race to its virtual tokens as words, their way, the model's attention, other prompts and an ensemble.
 import { expect, test, type Page } from '@playwright/test'
+import { expectAccessibleInBothThemes } from './accessible'
 import { routeTinyModel } from './tinyModel'
 import { openPlayground, watch } from './watch'
 
@@ -59,5 +60,6 @@ test('a finished soft prompt is read as words, on its way, in the eyes of the mo
   await page.getByRole('button', { name: 'Ask them together' }).click()
   const together = page.getByRole('table').filter({ has: page.getByRole('rowheader', { name: 'Most votes' }) })
   await expect(together.getByRole('row')).toHaveCount(5)
+  await expectAccessibleInBothThemes(page, 'what a prompt means')
   watched.expectQuiet()
 })

@@ -25,9 +25,11 @@ export class Library {
   /** Adapters that wait for someone to say where they belong. */
   brought = $state.raw<Brought['adapters']>(undefined)
   readonly #api: TransferApi
+  readonly #deviceStarted: () => Promise<void>
 
-  constructor(api: TransferApi) {
+  constructor(api: TransferApi, deviceStarted: () => Promise<void>) {
     this.#api = api
+    this.#deviceStarted = deviceStarted
   }
 
   async refresh(): Promise<void> {
@@ -95,6 +97,7 @@ export class Library {
   async #stored(store: () => Promise<RaceRequest>): Promise<RaceRequest | undefined> {
     let request: RaceRequest | undefined
     await this.#attempt(async () => {
+      await this.#deviceStarted()
       request = await store()
     })
     await this.#reread()

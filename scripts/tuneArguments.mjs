@@ -141,6 +141,8 @@ export function readTuneArguments(argv) {
   const { seed: own, ...recipe } = readRecipe(values)
   const seeds = values.text('seed') === undefined && values.text('seeds') === undefined && own !== undefined ? [own] : readSeeds(values)
   const backend = values.choice('backend', ['auto', 'webgpu', 'wasm', 'webgl'])
+  const precision = values.choice('precision', ['stored', 'float16', 'int8', 'float32'])
+  const memoryGigabytes = values.number('memory', { minimum: 0.001, whole: false })
   const webgpu = values.choice('webgpu', ['software', 'any']) ?? 'software'
   const adapterFolders = /** @type {string[]} */ (values.values.adapter ?? [])
   const trainingExamples = values.number('training-examples', { minimum: 1 })
@@ -168,6 +170,8 @@ export function readTuneArguments(argv) {
       adapters: adapters.map(({ path }) => path),
       rates: { learningRate: parts[0]?.learningRate, weightDecay: parts[0]?.weightDecay },
       modelPath: model.path,
+      ...(precision !== undefined && { precision }),
+      ...(memoryGigabytes !== undefined && { memoryBytes: memoryGigabytes * 1e9 }),
       task: /** @type {typeof tasks[number]} */ (tasks[i]).source,
       seed,
       settings,

@@ -26,12 +26,15 @@ How to tune it
   --seeds N,N,...         one run each; the result has their mean and spread
   --batch-size N          --learning-rate X       --weight-decay X        --warmup N
   --schedule constant|linear|cosine               --clip X (0 is none)    --maximum-length N
+  --gradient-checkpointing  compute each layer twice, to keep less of it in memory
   --evaluate-every N      validation every N steps (default 20)
   --training-examples N   train on so many only, balanced over the labels (default: all)
   --patience N            stop after N validations without a lower loss (default 0: never)
 
 Where and what comes out
   --backend auto|webgpu|wasm|webgl                (default auto: the fastest)
+  --precision stored|float16|int8|float32         how frozen weights are held (default stored; float32 without WebGPU)
+  --memory GB             what models and runs may take; beyond it a run is refused (default: what the browser tells)
   --webgpu software|any   WebGPU in software, or whatever the machine has (default software)
   --json FILE             write the result there instead of to standard output
   --export DIR            write what was tuned there: a PEFT adapter, or a Hugging Face folder where the weights themselves were tuned
@@ -63,7 +66,10 @@ export const FLAGS = {
   patience: { type: 'string' },
   'training-examples': { type: 'string' },
   'maximum-length': { type: 'string' },
+  'gradient-checkpointing': { type: 'boolean' },
   backend: { type: 'string' },
+  precision: { type: 'string' },
+  memory: { type: 'string' },
   adapter: { type: 'string', multiple: true },
   recipe: { type: 'string' },
   seeds: { type: 'string' },

@@ -101,7 +101,8 @@ function readRecipeFlags(values) {
     schedule: { ...(kind !== undefined && { kind }), ...(warmupSteps !== undefined && { warmupSteps }) },
     optimiser: { ...(clipNorm !== undefined && { clipNorm }) },
     ...(batchSize !== undefined && { batchSize }),
-    ...(maximumLength !== undefined && { maximumLength })
+    ...(maximumLength !== undefined && { maximumLength }),
+    ...(values.values['gradient-checkpointing'] === true && { gradientCheckpointing: true })
   }
 }
 

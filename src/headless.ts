@@ -25,7 +25,9 @@ async function tune(request: HeadlessRequest): Promise<HeadlessResult> {
   try {
     const device = await engine.start({ prefer: request.backend, siteRoot: new URL('./', location.href).href })
     window.reportProgress(`device: ${device.backend}, ${device.adapter}`)
-    const source = { kind: 'site' as const, path: request.modelPath }
+    await engine.setMemoryBudget(request.memoryBytes)
+    const { precision } = request
+    const source = { kind: 'site' as const, path: request.modelPath, ...(precision && { precision }) }
     const { card: _card, source: _source, ...model } = await engine.loadModel(source, () => undefined)
     const { task, counts, notes } = await engine.loadTask(request.task)
     window.reportProgress(

@@ -5,6 +5,7 @@ import { exportTable, type ExportKind } from '../engine/formats/exports'
 import type { PeftFiles } from '../engine/formats/peft'
 import type { Option, OptionValue } from '../engine/methods/method'
 import { getMethod } from '../engine/methods/registry'
+import type { Precision } from '../engine/model/precision'
 import { defaultPart, recipeOf } from '../engine/training/defaultRecipe'
 import { checkRecipe } from '../engine/training/recipeProblem'
 import type { RaceSettings, Recipe, RecipePart } from '../engine/training/recipe'
@@ -24,6 +25,10 @@ export interface HeadlessPart {
 export interface HeadlessRequest {
   /** Folder of the site, in the Hugging Face layout. */
   modelPath: string
+  /** How its frozen weights are held. */
+  precision?: Precision
+  /** What model and run may take, in place of what the browser tells. */
+  memoryBytes?: number
   task: TaskSource
   parts: HeadlessPart[]
   /** Folders of the site with PEFT adapters to start from, in place of parts. A budget of 0 steps only tests them. */

@@ -64,7 +64,8 @@ describe('readTuneArguments', () => {
         '--backend',
         'wasm'
       ],
-      ...['--option', 'virtualTokens=20', '--option', 'text=a=b']
+      ...['--option', 'virtualTokens=20', '--option', 'text=a=b'],
+      ...['--precision', 'int8', '--memory', '1.5', '--gradient-checkpointing']
     )
     expect(request).toMatchObject({
       parts: [{ method: 'softPrompt', options: { virtualTokens: '20', text: 'a=b' }, learningRate: 3e-4, weightDecay: 0 }],
@@ -72,6 +73,9 @@ describe('readTuneArguments', () => {
       optimiser: { clipNorm: 0.5 },
       batchSize: 8,
       maximumLength: 64,
+      precision: 'int8',
+      memoryBytes: 1.5e9,
+      gradientCheckpointing: true,
       backend: 'wasm',
       settings: { budget: { kind: 'seconds', seconds: 2.5 }, evaluateEvery: 5, patience: 3 }
     })

@@ -5,12 +5,11 @@ import { defaultRecipe } from '../../src/engine/training/defaultRecipe'
 import type { Recipe } from '../../src/engine/training/recipe'
 import { writeSafetensors } from '../../src/engine/formats/safetensors'
 import { loadCheckpoint } from '../../src/storage/checkpoints'
+import { beginModel, completeModel, modelId, writePiece } from '../../src/storage/models'
 import { unfinishedRace } from '../../src/storage/races'
 import { getRun } from '../../src/storage/runs'
 import type { ModelSource, RaceEvent, RaceRequest, TaskSource } from '../../src/worker/protocol'
 import { EngineSession } from '../../src/worker/session'
-import { keepModel } from '../../src/worker/sources/keep'
-import { openLocalModel } from '../../src/worker/sources/local'
 import type { MetaLearnEvent } from '../../src/worker/startCalls'
 import { randomWeights, tinyLlama } from './tinyModel'
 
@@ -39,10 +38,15 @@ async function narrowModel(): Promise<ModelSource> {
     'tokenizer.json': tokenizer,
     'model.safetensors': writeSafetensors(Object.fromEntries(weights))
   }
-  const chosen = Object.entries(files).map(([path, content]) => ({ path: `narrow/${path}`, file: new File([content], path) }))
-  const arriving = await openLocalModel(chosen)
-  await keepModel(arriving, () => undefined, new AbortController().signal)
-  return arriving.source
+  const source = { kind: 'local' as const, name: 'narrow', id: 'narrow' }
+  const bytes = Object.entries(files).map(([name, content]): [string, Uint8Array<ArrayBuffer>] => [
+    name,
+    typeof content === 'string' ? new TextEncoder().encode(content) : content
+  ])
+  await beginModel({ id: modelId(source), source, files: bytes.map(([name, { length }]) => ({ name, bytes: length })) })
+  for (const [name, content] of bytes) await writePiece(modelId(source), name, 0, content)
+  await completeModel(modelId(source))
+  return source
 }
 
 const prompt = (options: OptionValues = {}, seed = 1): Recipe => ({

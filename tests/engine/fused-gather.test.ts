@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, expect, test } from 'vitest'
 import { embedding, embeddingComposed } from '../../src/engine/kernels/embedding'
+import { valueAndGradients } from '../../src/engine/kernels/gradients'
 import { frozenMatrix, PackedMatrix } from '../../src/engine/kernels/packed'
 import type { PackingId } from '../../src/engine/kernels/packings'
 import { chainsOf, gatherFused } from '../../src/engine/kernels/webgpu/gather'
@@ -30,6 +31,18 @@ for (const [rows, width, count] of [
     table.dispose()
   })
 }
+
+test('a table that is read at both ends has the sum of both gradients', async () => {
+  const next = stream(4)
+  const [table, x] = [normal([9, 8], next) as tf.Tensor2D, normal([3, 8], next) as tf.Tensor2D]
+  const ids = Int32Array.of(4, 4, 0)
+  const loss = (gather: typeof gatherFused): tf.Scalar =>
+    tf.sum(tf.square(tf.matMul(tf.add(gather(table, ids), x), table, false, true))) as tf.Scalar
+  const { value, gradients } = valueAndGradients(() => loss(gatherFused), [table])
+  const wanted = tf.grad(() => loss(embeddingComposed))(table)
+  expect(await difference(gradients[0]!, wanted)).toBeLessThan(1e-5)
+  tf.dispose([value, gradients, wanted, table, x])
+})
 
 for (const [packing, bound] of [
   ['float16', 1 / 2048],

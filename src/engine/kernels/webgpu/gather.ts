@@ -1,6 +1,7 @@
 // Rows of a matrix by number, and the gradient that sends them back: embeddings and label rows.
 import type * as tf from '@tensorflow/tfjs'
 import { derived } from '../../hostArrays'
+import { takeGradientSoFar } from '../gradients'
 import type { PackedMatrix } from '../packed'
 import { PACKINGS, type PackingId } from '../packings'
 import { empty, fused } from './fused'
@@ -20,19 +21,20 @@ output[index] = table[u32(ids[index / u.width]) * u.width + index % u.width];`
 
 /**
  * A thread owns one lane of one row of the table and follows that row's chain of uses, so it writes every number once, zeros included: no atomics, no
- * clearing before, and one order of addition.
+ * clearing before, and one order of addition. A table that is the head too has the loss's gradient already, which is added here.
  */
 const gradientProgram = variants('gatherGradient', (lanes: Lanes) => ({
   lanes,
   outputs: { output: 'Lane' },
-  inputs: { dy: 'Lane', chains: 'i32' },
-  uniforms: { items: 'u32', width: 'u32', rows: 'u32' },
+  inputs: { dy: 'Lane', chains: 'i32', soFar: 'Lane' },
+  uniforms: { items: 'u32', width: 'u32', rows: 'u32', hasSoFar: 'u32' },
   workgroup: [WORKGROUP],
   main: `${flatIndex}
 if (index >= u.items) { return; }
 let lane = index % u.width;
 var sum = Lane();
 for (var at = chains[index / u.width]; at >= 0; at = chains[u.rows + u32(at)]) { sum += dy[u32(at) * u.width + lane]; }
+if (u.hasSoFar != 0u) { sum += soFar[index]; }
 output[index] = sum;`
 }))
 
@@ -65,11 +67,12 @@ const operation = fused<{ ids: Int32Array; rows: number }>({
       const lanes = lanesFor(width)
       const items = (rows * width) / lanes
       const output = empty([rows, width])
+      const soFar = takeGradientSoFar()
       const chains = run.upload(derived(ids, (uses) => chainsOf(uses, rows)))
       run.run(gradientProgram(lanes), {
         outputs: [output],
-        inputs: [dy, chains],
-        uniforms: [items, width / lanes, rows],
+        inputs: [dy, chains, soFar ?? dy],
+        uniforms: [items, width / lanes, rows, soFar ? 1 : 0],
         groups: run.grid(items)
       })
       run.free(chains)

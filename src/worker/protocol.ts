@@ -10,6 +10,7 @@ import type { FitApi } from './fitCalls'
 import type { LabApi } from './labCalls'
 import type { MeaningApi } from './meaningCalls'
 import type { StartsApi } from './startCalls'
+import type { StreamApi } from './streamCalls'
 import type { TransferApi } from './transferCalls'
 import type { TuningApi } from './tuningCalls'
 
@@ -89,6 +90,8 @@ export interface TaskReport {
   counts: { train: number; validation: number; test: number }
   /** The first rendered training prompts, with their labels, for a look. */
   samples: { text: string; label: string }[]
+  /** The first validation examples, by field: to try what a model answers to what it has not learnt. */
+  unseen: Record<string, string>[]
   card?: string
   /** What was found odd: rows left out, texts cut. */
   notes: string[]
@@ -109,12 +112,10 @@ export interface Answer {
   run: string
   /** By label, summing to 1; empty for generation tasks. */
   probabilities: { label: string; probability: number }[]
-  /** Greedy continuation of the rendered prompt. */
-  continuation: string
 }
 
 /** The worker's door. Every rejected promise carries `{ message, advice }` (see `describeError`). */
-export interface EngineApi extends EnsembleApi, FitApi, LabApi, TuningApi, StartsApi, TransferApi, MeaningApi {
+export interface EngineApi extends EnsembleApi, FitApi, LabApi, TuningApi, StartsApi, StreamApi, TransferApi, MeaningApi {
   /** Picks and starts a backend; `prefer` forces one. */
   start(options: { prefer?: BackendName; siteRoot: string }): Promise<DeviceReport>
   loadModel(source: ModelSource, onProgress: (progress: Progress) => void): Promise<ModelReport>
@@ -124,6 +125,9 @@ export interface EngineApi extends EnsembleApi, FitApi, LabApi, TuningApi, Start
   /** Starts (or, where checkpoints of this race are stored, goes on with) a race; resolves when it is finished or stopped. */
   race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void>
   command(command: RaceCommand): Promise<void>
-  /** What each of the models says: `base`, runs of the race, or runs of the library, whose model and task are then loaded. */
-  answer(text: string, runs: string[]): Promise<Answer[]>
+  /**
+   * How likely each of the models finds the labels for a text, given by field of the template: `base`, runs of the race, or runs of the library, whose
+   * model and task are then loaded.
+   */
+  answer(fields: Record<string, string>, runs: string[]): Promise<Answer[]>
 }

@@ -49,6 +49,8 @@ import type {
 import { RaceKeeper } from './raceKeeper'
 import type { MetaLearnEvent, MetaLearnRequest } from './startCalls'
 import { exportRun, importAdapter, tuneFurther } from './transfer'
+import type { StreamRequest, StreamedText } from './streamCalls'
+import { AnswerStreams, type Writer } from './streams'
 import type { AdapterImport, ExportKind } from './transferCalls'
 import { savedPrompts } from './savedPrompts'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
@@ -80,6 +82,7 @@ export class EngineSession implements EngineApi {
     useModel: (source: ModelSource): Promise<LoadedModel> => this.#useModel(source),
     useTask: (source: TaskSource): Promise<LoadedTask> => this.#useTask(source)
   }
+  readonly #streams = new AnswerStreams(this.#queue)
   readonly #lab = new PromptLab(this.#loaders, this.#queue)
   readonly #meanings = new PromptMeanings(this.#loaders, this.#queue)
 
@@ -128,17 +131,16 @@ export class EngineSession implements EngineApi {
     return Promise.resolve()
   }
 
-  async answer(text: string, runs: string[]): Promise<Answer[]> {
-    const tuned = runs.find((run) => run !== BASE)
-    const task = tuned ? (await this.#bestOf(tuned)).task : this.#requireTask()
+  async answer(fields: Record<string, string>, runs: string[]): Promise<Answer[]> {
+    const task = await this.#taskOf(runs)
     const model = this.#requireModel()
     const answers: Answer[] = []
     for (const run of runs) {
       const prompted = run === BASE ? undefined : await this.#promptOf(run)
       const answer = (): Promise<Answer> =>
         prompted
-          ? answerPrompt(model, prompted, run, text)
-          : this.#withAdaptation(run, (adaptation) => answerText(model, task, run, text, adaptation))
+          ? answerPrompt(model, prompted, run, fields)
+          : this.#withAdaptation(run, (adaptation) => answerText(model, task, run, fields, adaptation))
       answers.push(await this.#queue.run(answer))
     }
     return answers
@@ -168,6 +170,18 @@ export class EngineSession implements EngineApi {
 
   resetTuning(): Promise<TuningReport> {
     return this.#tuningDesk.reset()
+  }
+
+  async stream(request: StreamRequest, onTexts: (texts: StreamedText[]) => void): Promise<void> {
+    const task = await this.#taskOf(request.runs)
+    const writers: Writer[] = []
+    for (const run of request.runs)
+      writers.push(run === BASE ? { run } : { run, ...(await this.#bestOf(run)), prompted: await this.#promptOf(run) })
+    await this.#streams.write(this.#requireModel(), task, writers, request, onTexts)
+  }
+
+  stopStream(): Promise<void> {
+    return this.#streams.stop()
   }
 
   previewPrompt(request: PromptRequest): Promise<PromptPreview> {
@@ -322,6 +336,12 @@ export class EngineSession implements EngineApi {
     return trains(recipe) ? undefined : ownPrompt((await this.#useTask(source)).data, recipe)
   }
 
+  /** The task that the runs learnt; without a tuned one, that which is loaded. */
+  async #taskOf(runs: readonly string[]): Promise<Task> {
+    const tuned = runs.find((run) => run !== BASE)
+    return tuned ? (await this.#bestOf(tuned)).task : this.#requireTask()
+  }
+
   /** The best tensors so far of a run of the race, or those of a run of the library. */
   async #bestOf(run: string): Promise<OpenedRun> {
     const recipe = this.#race?.recipes.get(run)
@@ -356,6 +376,7 @@ export class EngineSession implements EngineApi {
       this.#model?.decoder.dispose()
       this.#model = undefined
     }
+    await this.#streams.stop()
     this.#model = await loadModel(source, this.#siteRoot, { device, limits: this.#fitDesk.limits(device), onReady }, onProgress)
     return this.#model
   }

@@ -3,7 +3,7 @@ import { fileTask } from '../tasks/fileTask'
 import { OWN_PROMPT, promptedTask } from '../tasks/handwritten'
 import { siteTask } from '../tasks/siteTask'
 import type { TaskData } from '../tasks/task'
-import { renderAnswer, renderTemplate } from '../tasks/template'
+import { renderAnswer, renderTemplate, templateFields } from '../tasks/template'
 import type { TaskReport, TaskSource } from './protocol'
 import { fetchOptionalText, fetchText } from './siteFiles'
 
@@ -46,8 +46,12 @@ export async function loadTask(source: TaskSource, siteRoot: string): Promise<Lo
     text: renderTemplate(task.template, example.fields),
     label: example.label ?? renderAnswer(task, example).trim()
   }))
+  const fields = templateFields(task.template)
+  const unseen = validation
+    .slice(0, SAMPLES)
+    .map((example) => Object.fromEntries(fields.map((field) => [field, example.fields[field] ?? ''])))
   const counts = { train: train.length, validation: validation.length, test: test.length }
-  return { data, report: { id, source, task, counts, samples, card, notes } }
+  return { data, report: { id, source, task, counts, samples, unseen, card, notes } }
 }
 
 /** Held-out prose of the site, on which forgetting is measured. */

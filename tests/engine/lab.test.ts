@@ -86,7 +86,7 @@ test('a cancelled try leaves nothing allocated', async () => {
 test('a typed text is asked behind the same examples, with the same words', async () => {
   const prompted = promptedTask(tinyTask, { ...OWN_PROMPT, template: '{text} are', words: ['lively', 'dim and low'], examples: 2 })
   const before = alive()
-  const { probabilities } = await answerPrompt(model, prompted, 'run', 'red blue red')
+  const { probabilities } = await answerPrompt(model, prompted, 'run', { text: 'red blue red' })
   expect(alive()).toEqual(before)
   const prompt = [0, ...tinyTokenizer.encode(prompted.context), ...tinyTokenizer.encode('red blue red are')]
   const [lively, dim] = await Promise.all([' lively', ' dim and low'].map((word) => logProbability(prompt, tinyTokenizer.encode(word))))

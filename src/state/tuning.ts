@@ -29,7 +29,8 @@ export function choiceRows(choices: MeasuredChoices): ChoiceRow[] {
       const [mode = '', rows = '', columns = '', depth = '', packing = ''] = key.split(' ')
       const packed = packing === 'float32' ? '' : `, ${packing}`
       return {
-        product: `${MODES[mode] ?? mode} ${rows} × ${columns} × ${depth}${packed}`,
+        // The three sizes stay in one line.
+        product: `${MODES[mode] ?? mode} ${[rows, columns, depth].join('\u00a0×\u00a0')}${packed}`,
         tiling: CANDIDATES[candidate].title,
         speed: `${gigaflops < 10 ? gigaflops.toFixed(1) : Math.round(gigaflops)} GFLOP/s`
       }

@@ -33,7 +33,17 @@ export class Uploader {
 
 /** WebAssembly has copied the numbers into its own memory by now; the others do so when they are told. */
 function uploaded(tensor: tf.Tensor): tf.Tensor {
-  const backend = tf.backend() as unknown as { uploadToGPU?(dataId: object): void }
+  const backend = tf.backend() as unknown as {
+    uploadToGPU?(dataId: object): void
+    stagingPendingDisposal?: GPUBuffer[]
+    endComputePassEncoder(): void
+    submitQueue(): void
+  }
   backend.uploadToGPU?.(tensor.dataId)
+  // A buffer of the pool is filled by a copy from another one, which is freed when that is submitted.
+  if (backend.stagingPendingDisposal?.length) {
+    backend.endComputePassEncoder()
+    backend.submitQueue()
+  }
   return tensor
 }

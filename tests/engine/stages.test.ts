@@ -97,9 +97,8 @@ describe.each(backends)('%s', (backend) => {
     const expected = await next.tensors('best')
     next.dispose()
 
-    expect(whole.map(({ learningRates }) => Math.max(...learningRates))).toEqual(
-      [...one, ...two].map(({ learningRates }) => expect.closeTo(Math.max(...learningRates), 9))
-    )
+    const highestRate = ({ learningRates }: (typeof whole)[number]): number => Math.max(...learningRates)
+    ;[...one, ...two].forEach((record, i) => expect(highestRate(whole[i]!)).toBeCloseTo(highestRate(record), 9))
     losses([...one, ...two]).forEach((loss, i) => expect(whole[i]!.loss / loss).toBeCloseTo(1, 4))
     for (const [name, { data: values }] of Object.entries(expected)) {
       values.forEach((value, i) => expect(Math.abs(end[name]!.data[i]! - value), name).toBeLessThan(1e-4))

@@ -76,11 +76,12 @@ const operation = fused<{ epsilon: number }>({
   },
   gradient: (run, dy, inputs) => {
     const { x, weight, statistics } = inputs as Tensors
-    const [rows, width] = x.shape as [number, number]
+    // By dy: where the bias alone is trained, x is not kept.
+    const [rows, width] = dy.shape as [number, number]
     const lanes = lanesFor(width)
     return {
       x: () => {
-        const output = empty(x.shape)
+        const output = empty(dy.shape)
         const soFar = takeGradientSoFar()
         run.run(inputGradientProgram(lanes, rowOwner(run)), {
           outputs: [output],

@@ -10,6 +10,7 @@ import type { RaceData } from '../../src/engine/training/data'
 import type { Recipe } from '../../src/engine/training/recipe'
 import { Trainer } from '../../src/engine/training/trainer'
 import { useBackend } from './backend'
+import { tinyDecoder, tinyGptNeo } from './tinyModel'
 import { alive, raceDecoder, tinyData, tinyRecipe } from './tinyRace'
 
 let decoder: Decoder
@@ -35,8 +36,8 @@ afterEach(() => {
   expect(webGpuFault()).toBeUndefined()
 })
 
-const create = (recipe: Recipe, steps = 100): Promise<Trainer> =>
-  Trainer.create({ decoder, recipe, budget: { kind: 'steps', steps }, encode: data.encode, labelWords: data.labelWords })
+const create = (recipe: Recipe, steps = 100, model = decoder): Promise<Trainer> =>
+  Trainer.create({ decoder: model, recipe, budget: { kind: 'steps', steps }, encode: data.encode, labelWords: data.labelWords })
 
 /** Batches of the tiny task, whose texts have two lengths: shapes alternate as they come. */
 function batches(count: number): Batch[] {
@@ -104,6 +105,21 @@ test.each<[string, Recipe, number]>([
   expect(replays).toBeGreaterThanOrEqual(least)
   taped.dispose()
   replayed.dispose()
+})
+
+test.each(['allWeights', 'biases'])('%s of a model with learned positions, windows and biases', async (method) => {
+  const model = await tinyDecoder({ ...tinyGptNeo, vocab_size: 100 }, 4)
+  const recipe = tinyRecipe(method)
+  const some = batches(20)
+  const [taped, replayed] = [await create(recipe, 100, model), await create(recipe, 100, model)]
+  const wanted = await train(taped, some, true)
+  await runner().settled
+  expect(await train(replayed, some)).toEqual(wanted)
+  expect(await replayed.tensors('last')).toEqual(await taped.tensors('last'))
+  expect(replays).toBeGreaterThan(5)
+  taped.dispose()
+  replayed.dispose()
+  model.dispose()
 })
 
 test('a restored trainer forgets what was recorded, and goes on with the same losses', async () => {

@@ -130,7 +130,8 @@ function sendFile(request: IncomingMessage, response: ServerResponse, bytes: Buf
   if (fault?.kind !== 'longer') headers['Content-Length'] = part.length
   response.writeHead(from === undefined ? 200 : 206, headers)
   if (fault?.kind === 'stall') return void response.flushHeaders()
-  if (fault?.kind === 'cut') return void response.write(part.subarray(0, fault.after), () => setImmediate(() => response.destroy()))
+  // Ended, and not destroyed: a reset may overtake the bytes that were sent.
+  if (fault?.kind === 'cut') return void response.write(part.subarray(0, fault.after), () => response.socket?.end())
   if (fault?.kind === 'flip' && part.length > 0) part[part.length - 1]! ^= 1
   response.end(fault?.kind === 'longer' ? Buffer.concat([part, part]) : part)
 }

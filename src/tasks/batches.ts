@@ -18,9 +18,9 @@ const inputLength = ({ promptIds, answerIds }: TokenRow) => promptIds.length + a
 
 /**
  * A right-padded batch with the loss at every answer token: the mean over all of the batch's answer tokens, as Hugging Face computes it.
- * Label rows come row by row, in the answer's order; their number is rounded up to a multiple of `labelStep` by labels that weigh nothing.
+ * Label rows come row by row, in the answer's order.
  */
-export function createBatch(rows: readonly TokenRow[], padToken: number, labelStep = 1): Batch {
+export function createBatch(rows: readonly TokenRow[], padToken: number): Batch {
   const longest = rows.reduce((length, row) => Math.max(length, inputLength(row)), 1)
   const time = Math.ceil(longest / lengthStep) * lengthStep
   const inputIds = new Int32Array(rows.length * time).fill(padToken)
@@ -37,16 +37,14 @@ export function createBatch(rows: readonly TokenRow[], padToken: number, labelSt
       labelIds.push(id)
     })
   })
-  const labels = labelIds.length
-  const padding = new Array<number>(Math.ceil(labels / labelStep) * labelStep - labels).fill(0)
   return {
     size: rows.length,
     time,
     inputIds,
     lengths,
-    labelRows: Int32Array.from([...labelRows, ...padding]),
-    labelIds: Int32Array.from([...labelIds, ...padding]),
-    labelWeights: new Float32Array(labels + padding.length).fill(1 / labels, 0, labels)
+    labelRows: Int32Array.from(labelRows),
+    labelIds: Int32Array.from(labelIds),
+    labelWeights: new Float32Array(labelIds.length).fill(1 / labelIds.length)
   }
 }
 

@@ -17,9 +17,6 @@ import { EVALUATION_BATCH_SIZE, scoringBatches } from './scoring'
 import type { Example, Task, TaskData } from './task'
 import { renderTemplate } from './template'
 
-/** Label rows of a batch of written answers are rounded up to a multiple of this, so that few shapes occur, and buffers and pipelines are used again. */
-const WRITTEN_LABELS_STEP = 32
-
 /**
  * Tokens that prompt and answer may take together, so that every run of the race sees the same text: the smallest limit among the recipes, and
  * room for the most virtual tokens.
@@ -108,8 +105,8 @@ export function createRaceData(
 
 function trainingBatch({ kind }: Task, rows: readonly EncodedExample[], examples: readonly number[], padToken: number): Batch {
   const chosen = examples.map((example) => rows[example] as EncodedExample)
-  if (kind === 'generation') return createBatch(chosen, padToken, WRITTEN_LABELS_STEP)
   const batch = createBatch(chosen, padToken)
+  if (kind === 'generation') return batch
   return {
     ...batch,
     classes: {

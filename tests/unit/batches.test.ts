@@ -147,15 +147,6 @@ describe('a batch', () => {
     expect([...batch.labelWeights].map((weight) => weight * 3)).toEqual([1, 1, 1].map((weight) => Math.fround(weight / 3) * 3))
   })
 
-  it('rounds its labels up by some that weigh nothing', () => {
-    const rows = [{ promptIds: [5, 6, 7], answerIds: [8, 9, 4] }]
-    const { labelRows, labelIds, labelWeights } = createBatch(rows, 1, 4)
-    expect([...labelRows]).toEqual([2, 3, 4, 0])
-    expect([...labelIds]).toEqual([8, 9, 4, 0])
-    expect([...labelWeights]).toEqual([...[1, 1, 1].map((weight) => Math.fround(weight / 3)), 0])
-    expect(createBatch([...rows, { promptIds: [1], answerIds: [2] }], 1, 4).labelRows).toHaveLength(4)
-  })
-
   it('asks for each answer token at the position before it', () => {
     fc.assert(
       fc.property(tokenRows, (rows) => {

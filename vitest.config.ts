@@ -40,7 +40,16 @@ export default defineConfig({
   plugins: [serveGolden()],
   test: {
     projects: [
-      { extends: true, test: { name: 'unit', include: ['tests/unit/**/*.test.ts'], environment: 'node' } },
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          // Properties are tried on many inputs, and timing decides no test.
+          testTimeout: 60_000,
+          include: ['tests/unit/**/*.test.ts'],
+          environment: 'node'
+        }
+      },
       browser('engine', ['tests/engine/**/*.test.ts']),
       browser('parity', ['tests/parity/**/*.test.ts'])
     ]

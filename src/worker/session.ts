@@ -1,5 +1,5 @@
 // The engine's calls as the worker answers them: one device, one base model, one task and at most one race at a time.
-import { MemoryMeter } from '../engine/device/memory'
+import { MemoryMeter, releaseFreed } from '../engine/device/memory'
 import type { DeviceReport } from '../engine/device/report'
 import { startDevice } from '../engine/device/start'
 import { UserError } from '../engine/errors'
@@ -375,6 +375,7 @@ export class EngineSession implements EngineApi {
       this.#forgettingBefore = undefined
       this.#model?.decoder.dispose()
       this.#model = undefined
+      releaseFreed()
     }
     await this.#streams.stop()
     this.#model = await loadModel(source, this.#siteRoot, { device, limits: this.#fitDesk.limits(device), onReady }, onProgress)

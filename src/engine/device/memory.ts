@@ -1,5 +1,6 @@
 // Counts the bytes that tensors hold on the device, and the most they ever held.
 import * as tf from '@tensorflow/tfjs'
+import { isWebGpu, runner } from '../kernels/webgpu/run'
 import { webGpuHandle } from './webgpu'
 
 interface BufferManager {
@@ -74,4 +75,11 @@ export class MemoryMeter {
   reset(): void {
     this.#peak = this.#read()
   }
+}
+
+/** Gives the device back what was freed: TensorFlow.js keeps all buffers, and one of another size is of no use to the next model. */
+export function releaseFreed(): void {
+  if (!isWebGpu()) return
+  runner().flush()
+  runner().trim()
 }

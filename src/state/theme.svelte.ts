@@ -1,26 +1,19 @@
-// Light, dark or as the system says; kept between visits.
+// Light, dark or as the system says; kept between visits. At the start public/theme.js has shown it already, before the first paint.
 
 export const themes = ['auto', 'light', 'dark'] as const
 export type ThemeName = (typeof themes)[number]
 
+/** As in public/theme.js. */
 const KEY = 'tuneground-theme'
 
-function stored(): ThemeName {
-  try {
-    const value = localStorage.getItem(KEY)
-    return themes.find((name) => name === value) ?? 'auto'
-  } catch {
-    return 'auto'
-  }
-}
+const shown = () => themes.find((name) => name === document.documentElement.dataset['theme']) ?? 'auto'
 
 class Theme {
-  name = $state<ThemeName>(stored())
+  name = $state<ThemeName>(shown())
   /** Counts changes of the colours that are shown, the system's too: canvases redraw on it. */
   version = $state(0)
 
   constructor() {
-    this.#show()
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.version++)
   }
 

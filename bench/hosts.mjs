@@ -71,7 +71,7 @@ export function hasVulkan() {
   return VULKAN_DRIVERS.some((folder) => existsSync(folder) && readdirSync(folder).some((file) => file.endsWith('.json')))
 }
 
-/** @returns {Promise<Host>} contestants in a child process, which a failing driver may take down alone */
+/** @returns {Promise<Host>} each contestant in a child process, so in a TensorFlow.js and on a GPU device, of its own */
 export async function openNode() {
   const { build } = await import('vite')
   const outDir = join(ROOT, 'node_modules/.bench-node')
@@ -85,14 +85,31 @@ export async function openNode() {
       minify: false,
       copyPublicDir: false,
       rollupOptions: {
-        input: { ours: join(HERE, 'ours.ts'), jaxjs: join(HERE, 'peers/jaxjs.js') },
+        input: { ours: join(HERE, 'ours.ts'), jaxjs: join(HERE, 'peers/jaxjs.js'), nanogpt: join(HERE, 'peers/nanogpt.js') },
         output: { entryFileNames: '[name].mjs' }
       }
     },
     // Bundled: packages of the browser's world, whose entries Node cannot load one by one.
     ssr: { noExternal: true, resolve: { mainFields: ['module', 'main'] } }
   })
-  const child = fork(join(HERE, 'nodeHost.mjs'), [outDir], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  /** @type {Map<string, ReturnType<typeof startChild>>} */
+  const children = new Map()
+  return {
+    name: `Node ${process.version} on Dawn`,
+    async call(contestant, method, ...parameters) {
+      const child = children.get(contestant) ?? startChild(join(outDir, `${contestant}.mjs`))
+      children.set(contestant, child)
+      return /** @type {Promise<never>} */ (child.call(String(method), parameters))
+    },
+    async close() {
+      for (const { stop } of children.values()) stop()
+    }
+  }
+}
+
+/** @param {string} module of one contestant */
+function startChild(module) {
+  const child = fork(join(HERE, 'nodeHost.mjs'), [module], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   /** @type {Map<number, { resolve: (value: unknown) => void, reject: (error: Error) => void }>} */
   const waiting = new Map()
   let last = 0
@@ -104,14 +121,12 @@ export async function openNode() {
   })
   child.on('exit', () => waiting.forEach(({ reject }) => reject(new Error('Node on Dawn ended.'))))
   return {
-    name: `Node ${process.version} on Dawn`,
-    call: (contestant, method, ...parameters) =>
+    /** @param {string} method @param {unknown[]} parameters @returns {Promise<unknown>} */
+    call: (method, parameters) =>
       new Promise((resolve, reject) => {
-        waiting.set(++last, { resolve: (value) => resolve(/** @type {never} */ (value)), reject })
-        child.send({ id: last, contestant, method, parameters })
+        waiting.set(++last, { resolve, reject })
+        child.send({ id: last, method, parameters })
       }),
-    async close() {
-      child.kill()
-    }
+    stop: () => child.kill()
   }
 }

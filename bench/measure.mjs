@@ -35,16 +35,19 @@ const PRODUCTS = [
 
 /** @type {Record<string, { name: string, steps: { size: number, spec: StepSpec }[] }>} */
 const GROWTH = {
-  batch: { name: 'rows of a batch', steps: [2, 4, 8, 16].map((batch) => ({ size: batch, spec: { ...TOY_STEP, batch } })) },
-  length: { name: 'tokens of a row', steps: [32, 64, 128, 256].map((time) => ({ size: time, spec: { ...TOY_STEP, time } })) },
+  batch: { name: 'rows of a batch', steps: [1, 2, 4, 8, 16].map((batch) => ({ size: batch, spec: { ...TOY_STEP, batch } })) },
+  length: { name: 'tokens of a row', steps: [16, 32, 64, 128, 256].map((time) => ({ size: time, spec: { ...TOY_STEP, time } })) },
   hidden: {
     name: 'hidden size',
-    steps: [64, 128, 256].map((hidden) => ({
+    steps: [64, 96, 128, 192, 256].map((hidden) => ({
       size: hidden,
       spec: { ...TOY_STEP, shape: { ...TOY, hidden, intermediate: 2.75 * hidden } }
     }))
   }
 }
+
+/** Steps after which a browser has compiled what makes them: in turn with others each contestant makes too few. */
+const STEPS_IN_A_ROW = 24
 
 /** @param {number[]} values */
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
@@ -61,8 +64,9 @@ export function growthExponent(points) {
 /**
  * Rounds in turn, so that whatever else the machine does meets all alike. A contestant that fails is left out with its reason.
  * @param {import('./types').Host} host @param {typeof STEPS} steps @param {number} rounds
+ * @param {boolean} detailed also what the first step costs by program, and in JavaScript alone
  */
-async function measureSteps(host, steps, rounds) {
+async function measureSteps(host, steps, rounds, detailed = false) {
   const open = []
   for (const step of steps) {
     try {
@@ -100,9 +104,11 @@ async function measureSteps(host, steps, rounds) {
       })
     })
   }
-  const programs = open[0]?.contestant === 'ours' ? await host.call('ours', 'programs', open[0].id) : []
+  const first = detailed && open[0]?.contestant === 'ours' ? open[0] : undefined
+  const jsMilliseconds = first ? await host.call('ours', 'jsMilliseconds', first.id, STEPS_IN_A_ROW) : null
+  const programs = first ? await host.call('ours', 'programs', first.id) : []
   for (const { contestant, id } of open) await host.call(contestant, 'close', id)
-  return { results, programs }
+  return { results, jsMilliseconds, programs }
 }
 
 /**
@@ -111,7 +117,7 @@ async function measureSteps(host, steps, rounds) {
  */
 export async function measure(host, { quick, rounds, peers }) {
   const steps = STEPS.filter(({ contestant }) => contestant === 'ours' || peers)
-  const { results, programs } = await measureSteps(host, steps, rounds)
+  const { results, jsMilliseconds, programs } = await measureSteps(host, steps, rounds, true)
   const of = (/** @type {string} */ name) => results.find((result) => result.name === name)
   const full = of('toy, all weights')
   const prompt = of('toy, soft prompt, one label a row')
@@ -140,7 +146,7 @@ export async function measure(host, { quick, rounds, peers }) {
       nanogpt: ratio('toy, all weights, nanogpt'),
       frozenToFull: full && prompt ? prompt.milliseconds / full.milliseconds : null
     },
-    jsMillisecondsPerStep: full?.jsMilliseconds ?? null,
+    jsMillisecondsPerStep: jsMilliseconds,
     peakToResident: full?.peakBytes && full.residentBytes ? full.peakBytes / full.residentBytes : null,
     dispatches: { full: full?.dispatches ?? null, softPrompt: prompt?.dispatches ?? null },
     steps: results,

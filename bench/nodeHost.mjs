@@ -1,11 +1,11 @@
-// The child process of the benchmark: contestants in Node, on the GPU that Dawn finds; answers one call at a time.
-import { join } from 'node:path'
+// A child process of the benchmark: one contestant in Node, on the GPU that Dawn finds; answers one call at a time.
+import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 /** @typedef {Record<string, (...parameters: unknown[]) => unknown>} Methods */
-/** @typedef {{ id: number, contestant: string, method: string, parameters: unknown[] }} Call */
+/** @typedef {{ id: number, method: string, parameters: unknown[] }} Call */
 
-/** jax-js maps and filters iterators, which Node does by itself from version 22 on. */
+/** The peers map, filter and reduce iterators, which Node does by itself from version 22 on. */
 function provideIteratorHelpers() {
   const iterators = /** @type {Record<string, unknown>} */ (Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())))
   /** @this {Iterable<unknown>} @param {(value: unknown) => unknown} change */
@@ -20,6 +20,10 @@ function provideIteratorHelpers() {
   iterators.toArray ??= function () {
     return [...this]
   }
+  /** @this {Iterable<unknown>} @param {(sum: unknown, value: unknown) => unknown} add @param {unknown} initial */
+  iterators.reduce ??= function (add, initial) {
+    return [...this].reduce(add, initial)
+  }
 }
 
 /** What a browser has and Node does not: WebGPU. */
@@ -32,26 +36,29 @@ async function provideWebGpu() {
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true })
 }
 
-const folder = process.argv[2] ?? ''
-/** @type {Record<string, string>} */
-const makers = { ours: 'ours', jaxjs: 'jaxJs' }
-/** @type {Map<string, Promise<Methods>>} */
-const contestants = new Map()
+const file = process.argv[2] ?? ''
+/** What makes the contestant, by the name of its module. */
+const MAKERS = /** @type {Record<string, string>} */ ({ ours: 'ours', jaxjs: 'jaxJs', nanogpt: 'nanoGpt' })
 
-/** @param {string} name @returns {Promise<Methods>} */
-async function make(name) {
-  const module = /** @type {Record<string, () => Promise<Methods>>} */ (await import(pathToFileURL(join(folder, `${name}.mjs`)).href))
-  const maker = module[makers[name] ?? '']
+/** @returns {Promise<Methods>} */
+async function make() {
+  const name = basename(file, '.mjs')
+  // nanogpt brings a TensorFlow.js without its parts for Node: it runs where it takes itself to be in a worker of a browser.
+  if (name === 'nanogpt') Object.assign(globalThis, { WorkerGlobalScope: Object, self: globalThis })
+  const module = /** @type {Record<string, () => Promise<Methods>>} */ (await import(pathToFileURL(file).href))
+  const maker = module[MAKERS[name] ?? '']
   if (!maker) throw new Error(`${name} does not run in Node.`)
   return maker()
 }
 
+/** @type {Promise<Methods> | undefined} */
+let contestant
+
 /** @param {Call} call */
-async function answer({ id, contestant, method, parameters }) {
+async function answer({ id, method, parameters }) {
   try {
-    const made = contestants.get(contestant) ?? make(contestant)
-    contestants.set(contestant, made)
-    process.send?.({ id, value: await (await made)[method]?.(...parameters) })
+    contestant ??= make()
+    process.send?.({ id, value: await (await contestant)[method]?.(...parameters) })
   } catch (error) {
     process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   }

@@ -6,6 +6,7 @@ import { webGpuHandle } from '../src/engine/device/webgpu'
 import { runner, useFusedKernels } from '../src/engine/kernels/webgpu/run'
 import type { Batch } from '../src/engine/model/batch'
 import type { Decoder } from '../src/engine/model/decoder'
+import { median } from '../src/engine/training/accounts'
 import type { Trainer } from '../src/engine/training/trainer'
 import type { Contestant, StepSpec, StepTime } from './types'
 import { timePrograms, type ProgramTime } from './gpuTimer'
@@ -17,6 +18,7 @@ export interface StepDetails {
   dispatches: number
   /** Weights and optimiser state: what is held between two steps. */
   residentBytes: number
+  /** The most that the run held, the buffers of its replays among it. */
   peakBytes: number
   /** Tensors and bytes that the device holds now. */
   tensors: number
@@ -25,6 +27,8 @@ export interface StepDetails {
 
 export interface Ours extends Contestant {
   adapterName(): string
+  /** JavaScript's share of a step when steps follow each other as they do in training: the median of the last half of `steps`, in milliseconds. */
+  jsMilliseconds(id: number, steps: number): Promise<number>
   details(id: number): StepDetails
   /** GPU time of one step by program; empty where the device has no timestamps. */
   programs(id: number): Promise<ProgramTime[]>
@@ -36,6 +40,8 @@ interface Job {
   decoder: Decoder
   trainer: Trainer
   batch: Batch
+  /** Of the weights that are not tuned. */
+  baseBytes: number
   details: StepDetails
 }
 
@@ -65,12 +71,10 @@ export async function ours(): Promise<Ours> {
   }
 
   async function step(id: number): Promise<StepTime> {
-    const { spec, trainer, batch, details } = jobOf(id)
+    const { spec, trainer, batch, baseBytes, details } = jobOf(id)
     useFusedKernels(spec.form !== 'composed')
     await backend.queue.onSubmittedWorkDone()
-    meter.reset()
     const before = runner().dispatches + ownDispatches()
-    const others = meter.bytes - details.residentBytes
     const started = performance.now()
     const pending = trainer.step(batch)
     const jsMilliseconds = performance.now() - started
@@ -78,7 +82,7 @@ export async function ours(): Promise<Ours> {
     const milliseconds = performance.now() - started
     if (record === 'diverged') throw new Error('The step diverged.')
     details.dispatches = runner().dispatches + ownDispatches() - before
-    details.peakBytes = meter.peak - others
+    details.peakBytes = baseBytes + trainer.accounts.state.peakBytes
     details.tensors = tf.memory().numTensors
     details.bytes = meter.bytes
     return { milliseconds, jsMilliseconds, loss: record.loss }
@@ -90,17 +94,23 @@ export async function ours(): Promise<Ours> {
     async open(spec) {
       const before = meter.bytes
       const decoder = await makeDecoder(spec.shape)
+      const baseBytes = meter.bytes - before
       // A trainer's optimiser is of the form that runs when it is made.
       useFusedKernels(spec.form !== 'composed')
-      const trainer = await makeTrainer(spec, decoder)
+      const trainer = await makeTrainer(spec, decoder, meter)
       const details = { dispatches: 0, residentBytes: 0, peakBytes: 0, tensors: 0, bytes: 0 }
-      const id = jobs.push({ spec, decoder, trainer, batch: makeBatch(spec), details }) - 1
+      const id = jobs.push({ spec, decoder, trainer, batch: makeBatch(spec), baseBytes, details }) - 1
       // Optimiser state may be made by the first step.
       await step(id)
       details.residentBytes = meter.bytes - before
       return id
     },
     details: (id) => jobOf(id).details,
+    async jsMilliseconds(id, steps) {
+      const times: number[] = []
+      for (let at = 0; at < steps; at++) times.push((await step(id)).jsMilliseconds)
+      return median(times.slice(Math.floor(steps / 2)))
+    },
     async programs(id) {
       const { spec, trainer, batch } = jobOf(id)
       useFusedKernels(spec.form !== 'composed')

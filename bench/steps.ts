@@ -3,6 +3,7 @@ import { Trainer } from '../src/engine/training/trainer'
 import { defaultRecipe } from '../src/engine/training/defaultRecipe'
 import { weightsOfArrays } from '../src/engine/formats/weightSource'
 import { createDecoder } from '../src/engine/model/createDecoder'
+import type { MemoryMeter } from '../src/engine/device/memory'
 import type { Decoder } from '../src/engine/model/decoder'
 import type { Batch } from '../src/engine/model/batch'
 import { Random } from '../src/engine/random'
@@ -82,8 +83,8 @@ export function makeBatch({ shape, batch: size, time, labels }: StepSpec): Batch
   }
 }
 
-export async function makeTrainer(step: StepSpec, decoder: Decoder): Promise<Trainer> {
+export async function makeTrainer(step: StepSpec, decoder: Decoder, memory?: MemoryMeter): Promise<Trainer> {
   const recipe = defaultRecipe(step.method, 3, step.method === 'softPrompt' ? { virtualTokens: 8, start: 'random' } : {})
   const budget = { kind: 'steps', steps: 1000 } as const
-  return Trainer.create({ decoder, recipe, budget, encode: () => [2, 3, 4], labelWords: ['yes', 'no'] })
+  return Trainer.create({ decoder, recipe, budget, encode: () => [2, 3, 4], labelWords: ['yes', 'no'], ...(memory && { memory }) })
 }

@@ -4,8 +4,11 @@ import type { HostArray, StepArrays } from '../../hostArrays'
 import type { Recording, StepBuffer } from './recording'
 import type { Runner } from './run'
 
-/** Dispatches to a submit: enough that the device begins while the host still writes. */
-const DISPATCHES = 64
+/**
+ * Dispatches to a submit. A step of a small model is one: a submit wakes the process that serves the device, which takes longer than writing a hundred
+ * dispatches. Of a large one the device begins while the host still writes.
+ */
+const DISPATCHES = 256
 
 /** Memory that replays share: they run one after another, and each writes before it reads. */
 export class Arena {

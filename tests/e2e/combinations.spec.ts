@@ -1,14 +1,12 @@
 // Runs beyond one method each: ticked together or in stages, under several seeds, and from a prompt that was learnt from other tasks.
 import AxeBuilder from '@axe-core/playwright'
-import { expect, test, type Page } from '@playwright/test'
+import { expect, test } from '@playwright/test'
 import { routeTinyModel } from './tinyModel'
-import { openPlayground, watch } from './watch'
+import { finished, openPlayground, watch } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
 test.beforeEach(async ({ context }) => routeTinyModel(context))
-
-const finished = (page: Page) => expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
 
 test('methods are combined by ticking them, with the keyboard alone, and race as one run', async ({ context, page }) => {
   const watched = await watch(context, page)

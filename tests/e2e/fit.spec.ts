@@ -2,7 +2,7 @@
 import { expect, test } from '@playwright/test'
 import { expectAccessible } from './accessible'
 import { routeTinyModel } from './tinyModel'
-import { openPlayground } from './watch'
+import { finished, openPlayground } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
@@ -41,5 +41,5 @@ test('what does not fit is seen before Start, and a race tells its memory beside
   await start.click()
   const memory = /^Device memory: [\d.]+ MB now, [\d.]+ MB at most;\s+foretold\s+[\d.]+ MB\.$/
   await expect(page.getByText('Device memory')).toHaveText(memory, { timeout: 60_000 })
-  await expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
+  await finished(page)
 })

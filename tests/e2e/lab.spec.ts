@@ -2,7 +2,7 @@
 import { expect, test, type Page } from '@playwright/test'
 import { expectAccessibleInBothThemes } from './accessible'
 import { routeTinyModel } from './tinyModel'
-import { watch } from './watch'
+import { finished, watch } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
@@ -21,13 +21,14 @@ test('a prompt is tried, ranked, kept over a reload, and starts a soft prompt', 
   await expect(page.getByText(/90 validation examples in/)).toBeVisible()
 
   await page.getByLabel('Template', { exact: true }).fill('{text}\nIn short,')
+  await expect(edits(page)).toHaveCount(2)
   await page.getByLabel('negative', { exact: true }).fill('bad')
   await page.keyboard.press('Control+Enter')
-  await expect(edits(page)).toHaveCount(2)
+  await expect(edits(page)).toHaveCount(3)
   await expect(page.getByRole('group', { name: 'A rendered prompt' })).toContainText(/In short, (positive|bad)$/)
 
   await page.getByRole('spinbutton', { name: 'Examples in context' }).fill('3')
-  await expect(edits(page)).toHaveCount(3)
+  await expect(edits(page)).toHaveCount(4)
   await expect(page.getByRole('group', { name: 'A rendered prompt' }).getByText(/In short, (positive|bad)/)).toHaveCount(4)
   const ranks = (
     await page
@@ -40,13 +41,13 @@ test('a prompt is tried, ranked, kept over a reload, and starts a soft prompt', 
   await expectAccessibleInBothThemes(page, 'prompt lab')
 
   await page.reload()
-  await expect(edits(page)).toHaveCount(3, { timeout: 60_000 })
+  await expect(edits(page)).toHaveCount(4, { timeout: 60_000 })
   await expect(page.getByLabel('Template', { exact: true })).toHaveValue('{text}\nIn short,')
   await expect(page.getByRole('spinbutton', { name: 'Examples in context' })).toHaveValue('3')
   await page.getByRole('button', { name: /^Delete try 3/ }).click()
-  await expect(edits(page)).toHaveCount(2)
-  await page.getByRole('button', { name: 'Bring it back' }).click()
   await expect(edits(page)).toHaveCount(3)
+  await page.getByRole('button', { name: 'Bring it back' }).click()
+  await expect(edits(page)).toHaveCount(4)
 
   await page.getByRole('button', { name: 'Start a soft prompt from this' }).click()
   await expect(page.getByRole('button', { name: 'Start the race' })).toBeEnabled({ timeout: 60_000 })
@@ -72,7 +73,7 @@ test('a prompt that cannot be used says why, and one of the lab races as the bas
   await expect(page.getByText('The hand-written baseline asks with your prompt of the lab')).toBeVisible()
   await page.goto(page.url().replace(/#.*/, '#/playground?methods=softPrompt&steps=2&evaluateEvery=2'))
   await page.getByRole('button', { name: 'Start the race' }).click()
-  await expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
+  await finished(page)
   const row = page.getByRole('row').filter({ has: page.getByRole('rowheader', { name: 'Hand-written prompt' }) })
   await expect(row.getByRole('cell').nth(3)).toHaveText(score)
 })

@@ -60,7 +60,7 @@ test('a link to a hub’s model asks before it downloads; then it is raced, kept
   expect(hub.requests.some((line) => line.includes('blob') && !/bytes=\d+-\d{1,5}$/.test(line))).toBe(false)
   await press(page, /^Download/)
   await ready(page)
-  expect(page.url()).toContain(`model=hub:org/tiny@${COMMIT}`)
+  await expect(page).toHaveURL(new RegExp(`model=hub:org/tiny@${COMMIT}`))
 
   await hub.close()
   await page.reload()
@@ -164,7 +164,7 @@ test('a folder and a zip of this computer are copied and used', async ({ page })
   await using(page, 'archive')
   await page.reload()
   await using(page, 'archive')
-  expect(page.url()).toContain(':archive')
+  await expect(page).toHaveURL(/:archive/)
   await rm(parent, { recursive: true })
 })
 

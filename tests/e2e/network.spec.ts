@@ -1,7 +1,7 @@
 // Nothing leaves the computer: loading talks to localhost alone, and a race talks to nobody.
 import { expect, test } from '@playwright/test'
 import { routeTinyModel } from './tinyModel'
-import { openPlayground, watch } from './watch'
+import { finished, openPlayground, watch } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
@@ -12,7 +12,7 @@ test('a whole race makes no request', async ({ context, page }) => {
   expect(watched.requests.length).toBeGreaterThan(5)
   const before = watched.requests.length
   await page.getByRole('button', { name: 'Start the race' }).click()
-  await expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
+  await finished(page)
   expect(watched.requests.slice(before)).toEqual([])
   watched.expectQuiet()
 })

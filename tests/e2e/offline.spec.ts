@@ -1,6 +1,6 @@
 // After one load, everything works without a network.
 import { expect, test } from '@playwright/test'
-import { openPlayground, watch } from './watch'
+import { finished, openPlayground, watch } from './watch'
 
 test('after one load the pages, every task and a race work offline', async ({ context, page }) => {
   const watched = await watch(context, page)
@@ -20,7 +20,7 @@ test('after one load the pages, every task and a race work offline', async ({ co
   }
   await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Playground' }).click()
   await page.getByRole('button', { name: 'Start the race' }).click()
-  await expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
+  await finished(page)
   watched.expectQuiet()
 })
 

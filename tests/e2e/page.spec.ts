@@ -2,7 +2,7 @@
 import { expect, test, type Browser, type BrowserContextOptions, type Page } from '@playwright/test'
 import { expectAccessible } from './accessible'
 import { routeTinyModel } from './tinyModel'
-import { openPlayground } from './watch'
+import { finished, openPlayground } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
@@ -13,8 +13,6 @@ async function open(browser: Browser, baseURL: string | undefined, options: Brow
   await routeTinyModel(context)
   return context.newPage()
 }
-
-const finished = (page: Page) => expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`no state of any page has an accessibility violation (${colorScheme})`, async ({ browser, baseURL }) => {
@@ -87,7 +85,7 @@ test('a race is started, paused, stepped and stopped by keys alone', async ({ br
   await expect.poll(step).toBeGreaterThan(before + 2)
 
   await page.keyboard.press('Escape')
-  expect(await focused()).toMatch(/^Stop, keep the best/)
+  await expect(page.getByRole('button', { name: /^Stop, keep the best/ })).toBeFocused()
   await expect(page.getByText('Tuning', { exact: true }).first()).toBeVisible()
   await page.keyboard.press('Escape')
   await finished(page)
@@ -101,7 +99,7 @@ test('keys that mean something in a field are left to it', async ({ browser, bas
   await expect(page.getByText(/^step \d+ of 2000$/)).toBeVisible({ timeout: 60_000 })
   const text = page.getByLabel('A text of yours')
   await text.pressSequentially('A b. c')
-  expect(await text.inputValue()).toBe('A b. c')
+  await expect(text).toHaveValue('A b. c')
   await page.keyboard.press('Escape')
   await expect(page.getByText('Tuning', { exact: true }).first()).toBeVisible()
   await page.getByRole('button', { name: /^Stop, keep/ }).click()

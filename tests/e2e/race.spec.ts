@@ -3,13 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { expect, test, type Page } from '@playwright/test'
 import { strFromU8, unzipSync } from 'fflate'
 import { routeTinyModel } from './tinyModel'
-import { openPlayground, watch } from './watch'
+import { finished, openPlayground, reached, watch } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
 test.beforeEach(async ({ context }) => routeTinyModel(context))
-
-const finished = (page: Page) => expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
 
 async function startRace(page: Page, query: string): Promise<void> {
   await openPlayground(page, query)
@@ -92,7 +90,7 @@ test('a race that is killed goes on after a reload with the same losses', async 
   await page.reload()
 
   await startRace(page, query)
-  await expect(page.getByText(/^step (2[1-9]|[3-9]\d|1[0-3]\d) of 160$/)).toBeVisible({ timeout: 60_000 })
+  await reached(page, 21)
   // The tab's process is gone at once: nothing is said goodbye to.
   const devTools = await page.context().newCDPSession(page)
   const crashed = page.waitForEvent('crash')
@@ -113,7 +111,7 @@ test('a race that is killed goes on after a reload with the same losses', async 
 
 test('a paused race makes single steps, goes on, and stops with its best step', async ({ page }) => {
   await startRace(page, 'steps=2000&evaluateEvery=10')
-  await expect(page.getByText(/^step ([5-9]|\d\d) of 2000$/)).toBeVisible({ timeout: 60_000 })
+  await reached(page, 5)
   await page.getByRole('button', { name: /^Pause/ }).click()
   await expect(page.getByText('Paused', { exact: true }).first()).toBeVisible()
   const step = async () => Number((await page.getByText(/^step \d+ of 2000$/).innerText()).split(' ')[1])

@@ -4,13 +4,11 @@ import { expect, test, type Page } from '@playwright/test'
 import { strFromU8, unzipSync } from 'fflate'
 import { readSafetensors } from '../../src/engine/formats/safetensors'
 import { routeTinyModel } from './tinyModel'
-import { openPlayground } from './watch'
+import { finished, openPlayground } from './watch'
 
 test.use({ serviceWorkers: 'block' })
 
 test.beforeEach(async ({ context }) => routeTinyModel(context))
-
-const finished = (page: Page) => expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
 
 async function save(page: Page, run: string, form: string): Promise<{ zip: Buffer; files: Record<string, Uint8Array> }> {
   await page.goto('./#/library')

@@ -42,6 +42,21 @@ export async function watch(context: BrowserContext, page: Page): Promise<Watch>
   }
 }
 
+/** Waits until the race is over. */
+export const finished = (page: Page) => expect(page.getByText('Finished', { exact: true }).first()).toBeVisible({ timeout: 150_000 })
+
+/** Waits until a race has made so many steps. Looked for at every frame, since a quick machine races past a range of steps between two looks of an assertion. */
+export async function reached(page: Page, step: number): Promise<void> {
+  await page.waitForFunction(
+    (least) =>
+      [...document.querySelectorAll('main p')].some(
+        ({ textContent }) => Number(/^\s*step (\d+) of \d+\s*$/.exec(textContent)?.[1]) >= least
+      ),
+    step,
+    { polling: 'raf', timeout: 60_000 }
+  )
+}
+
 /** Opens the playground and waits until the model and the task are loaded. `query` is a link's: `steps=4&seed=2`. */
 export async function openPlayground(page: Page, query = ''): Promise<void> {
   await page.goto(`./#/playground${query === '' ? '' : `?${query}`}`)

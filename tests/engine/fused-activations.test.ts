@@ -65,13 +65,16 @@ test('both gradients of swiglu take one dispatch', () => {
 for (const [name, shape] of [
   ['whole heads', { batch: 2, time: 5, heads: 3, headSize: 16, dimensions: 16, offset: 0 }],
   ['the front of each head', { batch: 2, time: 4, heads: 2, headSize: 16, dimensions: 8, offset: 3 }],
+  ['positions that rows share', { batch: 3, time: 5, shared: 2, heads: 2, headSize: 8, dimensions: 8, offset: 1 }],
   ['odd halves', { batch: 1, time: 7, heads: 2, headSize: 10, dimensions: 6, offset: 2 }]
 ] as const) {
   test(`rotary turns ${name}`, async () => {
     const next = stream(shape.headSize)
     const { batch, time, heads, headSize, dimensions, offset } = shape
-    const query = normal([batch * time, heads * headSize], next)
-    const key = normal([batch * time, headSize], next)
+    const shared = 'shared' in shape ? shape.shared : 0
+    const rows = shared + batch * (time - shared)
+    const query = normal([rows, heads * headSize], next)
+    const key = normal([rows, headSize], next)
     const angles = normal([offset + time, dimensions / 2], next)
     const table = { cosine: tf.cos(angles) as tf.Tensor2D, sine: tf.sin(angles) as tf.Tensor2D }
     await expectSame(

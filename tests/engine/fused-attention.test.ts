@@ -19,22 +19,29 @@ const CASES: { name: string; shape: Shape; lengths: number[]; prefix?: number }[
   { name: 'a window', shape: { ...plain, window: 3 }, lengths: [7, 5] },
   { name: 'a prefix', shape: { ...plain, heads: 2, keyValueHeads: 2 }, lengths: [7, 3], prefix: 5 },
   { name: 'a prefix, grouped heads and a window', shape: { ...plain, keyValueHeads: 2, window: 2 }, lengths: [6, 7], prefix: 3 },
+  { name: 'shared positions', shape: { ...plain, shared: 3, batch: 3 }, lengths: [7, 4, 3] },
+  {
+    name: 'shared positions behind a prefix, grouped heads and a window',
+    shape: { ...plain, keyValueHeads: 2, shared: 4, window: 3 },
+    lengths: [7, 5],
+    prefix: 2
+  },
   { name: 'one new token against a cache', shape: { ...plain, queryTime: 1, keyTime: 9 }, lengths: [9, 9] },
   { name: 'new tokens in a longer cache', shape: { ...plain, queryTime: 2, queryOffset: 4, keyTime: 16 }, lengths: [6, 6], prefix: 2 },
   { name: 'more keys than a workgroup has threads', shape: { ...plain, batch: 1, queryTime: 70, keyTime: 70, headSize: 32 }, lengths: [70] }
 ]
 
 function example(
-  { batch, queryTime, keyTime, heads, keyValueHeads, headSize }: Shape,
+  { batch, queryTime, keyTime, heads, keyValueHeads, headSize, shared = 0 }: Shape,
   prefix: number | undefined,
   seed: number
 ): tf.Tensor2D[] {
   const next = stream(seed)
   const width = keyValueHeads * headSize
   const tensors = [
-    normal([batch * queryTime, heads * headSize], next),
-    normal([batch * keyTime, width], next),
-    normal([batch * keyTime, width], next)
+    normal([shared + batch * (queryTime - shared), heads * headSize], next),
+    normal([shared + batch * (keyTime - shared), width], next),
+    normal([shared + batch * (keyTime - shared), width], next)
   ]
   if (prefix) tensors.push(normal([prefix, width], next), normal([prefix, width], next))
   return tensors as tf.Tensor2D[]
@@ -53,9 +60,10 @@ const call =
     })
 
 /** One for the rows whose query is a real token. */
-function realRows({ batch, queryTime, keyTime, queryOffset = keyTime - queryTime }: Shape, lengths: number[]): tf.Tensor2D {
-  const real = lengths.flatMap((length) => Array.from({ length: queryTime }, (_, i) => (Number(queryOffset) + i < length ? 1 : 0)))
-  return tf.tensor2d(real, [batch * queryTime, 1])
+function realRows({ queryTime, keyTime, queryOffset = keyTime - queryTime, shared = 0 }: Shape, lengths: number[]): tf.Tensor2D {
+  const own = (length: number) => Array.from({ length: queryTime - shared }, (_, i) => (Number(queryOffset) + shared + i < length ? 1 : 0))
+  const real = [...Array<number>(shared).fill(1), ...lengths.flatMap(own)]
+  return tf.tensor2d(real, [real.length, 1])
 }
 
 for (const { name, shape, lengths, prefix } of CASES) {

@@ -95,7 +95,7 @@ function ensembleLogProbabilities(decoder: Decoder, batch: Batch, prompts: reado
     batch,
     prompts.map(({ shape }) => shape[0])
   )
-  const table = tf.concat2d([...prompts, decoder.embed(batch.inputIds, batch.size, {})], 0)
+  const table = tf.concat2d([...prompts, decoder.embed(batch.inputIds, {})], 0)
   const hidden = decoder.run(gatherRows(table, layout.sources), {
     batch: prompts.length * batch.size,
     time: layout.time,

@@ -13,6 +13,11 @@ export interface AttentionInputs {
   prefix?: { key: tf.Tensor2D; value: tf.Tensor2D }
   /** `[batch]` int32 on the host: real keys in each row, prefix not counted; later ones are never seen. */
   lengths: Int32Array
+  /**
+   * So many first positions of every row are the same in all of them, as virtual tokens are, which see nothing of the text: they stand once, in front of query,
+   * key and value, and the rows follow without them. `queryTime`, `keyTime` (then equal) and `lengths` count them. Absent is none.
+   */
+  shared?: number
   batch: number
   /** Query i of a row stands at position `queryOffset + i` and sees keys up to there: 1 in generation, else `keyTime`. */
   queryTime: number
@@ -34,7 +39,7 @@ export interface AttentionInputs {
 const HIDDEN_SCORE = -1e9
 
 /**
- * `softmax(scale * q k^T + mask) v` by head. Returns `[batch * queryTime, heads * headSize]` float32, differentiable in query, key, value and prefix.
+ * `softmax(scale * q k^T + mask) v` by head. Returns the shape of `query`, float32, differentiable in query, key, value and prefix.
  * Rows whose query stands at or beyond the row's length are padding: finite, without meaning.
  */
 export function attention(inputs: AttentionInputs): tf.Tensor2D {
@@ -43,6 +48,36 @@ export function attention(inputs: AttentionInputs): tf.Tensor2D {
 
 /** The form in TensorFlow.js operations, for every backend. */
 export function attentionComposed(inputs: AttentionInputs): tf.Tensor2D {
+  const { front, rows } = withoutShared(inputs)
+  return front ? tf.concat([ofRows(front), ofRows(rows)], 0) : ofRows(rows)
+}
+
+/** The same attention with no shared positions: those by themselves, and the rows, whose prefix they then are. */
+export function withoutShared({ shared = 0, ...inputs }: AttentionInputs): { front?: AttentionInputs; rows: AttentionInputs } {
+  if (shared === 0) return { rows: inputs }
+  const { prefix } = inputs
+  const apart = (states: tf.Tensor2D) => tf.split(states, [shared, states.shape[0] - shared]) as [tf.Tensor2D, tf.Tensor2D]
+  const [frontQuery, query] = apart(inputs.query)
+  const [frontKey, key] = apart(inputs.key)
+  const [frontValue, value] = apart(inputs.value)
+  const front = { query: frontQuery, key: frontKey, value: frontValue }
+  const time = inputs.queryTime - shared
+  return {
+    front: { ...inputs, ...front, batch: 1, queryTime: shared, keyTime: shared, lengths: Int32Array.of(shared) },
+    rows: {
+      ...inputs,
+      query,
+      key,
+      value,
+      prefix: prefix ? { key: tf.concat([prefix.key, frontKey], 0), value: tf.concat([prefix.value, frontValue], 0) } : front,
+      queryTime: time,
+      keyTime: time,
+      lengths: inputs.lengths.map((length) => length - shared)
+    }
+  }
+}
+
+function ofRows(inputs: AttentionInputs): tf.Tensor2D {
   const { batch, queryTime, keyTime, heads, keyValueHeads, headSize, scale, prefix } = inputs
   const group = heads / keyValueHeads
   const prefixLength = prefix ? prefix.key.shape[0] : 0

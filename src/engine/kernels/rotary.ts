@@ -18,11 +18,14 @@ export interface RotaryShape {
   dimensions: number
   /** Position of the first token. */
   offset: number
+  /** So many of the `time` tokens are the same in every row and stand once, in front of all rows; see `AttentionInputs.shared`. */
+  shared?: number
 }
 
 /**
  * Turns the first `dimensions` of each head by its position's angles: queries and keys, which stand at the same places, in one operation. Each of `states`
- * is `[batch * time, heads * headSize]` float32, with its own `heads`; same shapes out. The table must reach `offset + time` positions.
+ * is `[batch * time, heads * headSize]` float32 (`[shared + batch * (time - shared), ...]`), with its own `heads`; same shapes out. The table must reach
+ * `offset + time` positions.
  */
 export function rotary(
   states: readonly tf.Tensor2D[],
@@ -34,7 +37,12 @@ export function rotary(
 }
 
 /** The form in TensorFlow.js operations, for every backend, of one tensor of states. */
-export function rotaryComposed(x: tf.Tensor2D, table: RotaryTable, shape: RotaryShape): tf.Tensor2D {
+export function rotaryComposed(x: tf.Tensor2D, table: RotaryTable, { shared = 0, ...shape }: RotaryShape): tf.Tensor2D {
+  if (shared > 0) {
+    const [front, rows] = tf.split(x, [shared, x.shape[0] - shared]) as [tf.Tensor2D, tf.Tensor2D]
+    const behind = { ...shape, time: shape.time - shared, offset: shape.offset + shared }
+    return tf.concat([rotaryComposed(front, table, { ...shape, batch: 1, time: shared }), rotaryComposed(rows, table, behind)], 0)
+  }
   const { batch, time, heads, headSize, dimensions, offset } = shape
   const half = dimensions / 2
   // Over whole heads: the rest turns by no angle.

@@ -1,6 +1,6 @@
 // Where the position that answers looks: its attention to each virtual token and to the text, layer by layer.
 import * as tf from '@tensorflow/tfjs'
-import type { AttentionInputs } from '../kernels/attention'
+import { withoutShared, type AttentionInputs } from '../kernels/attention'
 import type { Adaptation } from '../methods/method'
 import type { Batch } from '../model/batch'
 import type { Decoder } from '../model/decoder'
@@ -24,9 +24,9 @@ export async function attentionPaid(decoder: Decoder, batch: Batch, adaptation: 
   let front = 0
   tf.tidy(() => {
     decoder.hiddenStates({ ...batch, labelRows: lastRows(batch) }, adaptation, (layer, inputs) => {
-      virtual = inputs.keyTime - batch.time
+      virtual = inputs.shared ?? 0
       front = inputs.prefix?.key.shape[0] ?? 0
-      weights[layer] = tf.keep(meanWeights(inputs))
+      weights[layer] = tf.keep(meanWeights(withoutShared(inputs).rows))
     })
   })
   try {

@@ -42,19 +42,24 @@ export class Continuation {
   start(): tf.Tensor2D {
     const { decoder, prompts, adaptation } = this
     const batch = prompts.length
-    const length = Math.ceil(Math.max(...prompts.map((prompt) => prompt.length)) / BUCKET) * BUCKET
+    const length = Math.ceil(Math.max(1, ...prompts.map((prompt) => prompt.length)) / BUCKET) * BUCKET
     const ids = new Int32Array(batch * length).fill(decoder.config.padToken)
     prompts.forEach((prompt, text) => ids.set(prompt, text * length))
-    const time = this.#virtual + length
+    const shared = this.#virtual
     return tf.tidy(() => {
-      const hidden = decoder.run(decoder.embed(ids, batch, adaptation), {
+      const hidden = decoder.run(decoder.embed(ids, adaptation), {
         batch,
-        time,
+        time: shared + length,
+        shared,
         offset: 0,
         lengths: this.#lengths,
         adaptation,
-        rows: this.#lengths.map((real, text) => text * time + real - 1),
-        extend: (layer, key, value) => this.#cache.fill(layer, key, value)
+        // What follows a text without tokens follows the last virtual one.
+        rows: this.#lengths.map((real, text) => (real > shared ? text * length : 0) + real - 1),
+        extend: (layer, key, value) => {
+          this.#cache.fill(layer, key, value, shared)
+          return { key, value, keyTime: shared + length }
+        }
       })
       return decoder.logits(hidden, adaptation)
     })
@@ -72,7 +77,7 @@ export class Continuation {
     const ids = Int32Array.from(tokens, (token) => token ?? decoder.config.padToken)
     const positions = this.#lengths.map((length) => length - 1)
     return tf.tidy(() => {
-      const hidden = decoder.run(decoder.embed(ids, ids.length, { ...adaptation, virtualTokens: undefined }), {
+      const hidden = decoder.run(decoder.embed(ids, { ...adaptation, virtualTokens: undefined }), {
         batch: ids.length,
         time: 1,
         offset: positions.length === 1 ? positions[0]! : positions,

@@ -27,6 +27,11 @@ export interface Pass {
   batch: number
   /** Tokens that are fed, by row. */
   time: number
+  /**
+   * So many first tokens of every row are the same, as virtual tokens are: what comes after them changes nothing about them, so they are fed once, in front of
+   * all rows, and states are `[shared + batch * (time - shared), ...]`. Absent is none.
+   */
+  shared?: number
   /** Place of the first of them in its row: 0 but in generation. By row where rows differ in length; `time` is 1 then. */
   offset: number | Int32Array
   /** `[batch]` real tokens of each row up to here. */
@@ -34,14 +39,14 @@ export interface Pass {
   adaptation: Adaptation
   /** The flat rows whose result is wanted; all where absent. */
   rows?: Int32Array
-  /** Joins earlier keys and values in front, in generation. `[batch * time, keyValueHeads * headSize]` in, `[batch * keyTime, ...]` out. */
+  /** Sees keys and values, and joins earlier ones in front, in generation. `[batch * time, keyValueHeads * headSize]` in, `[batch * keyTime, ...]` out. */
   extend?: (layer: number, key: tf.Tensor2D, value: tf.Tensor2D) => { key: tf.Tensor2D; value: tf.Tensor2D; keyTime: number }
   /** Sees what each layer's attention is computed from; the tensors are the pass's own. */
   observe?: (layer: number, inputs: AttentionInputs) => void
 }
 
 /** Rotary angles, and the shape in which they meet the tokens of a pass. */
-type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset'> & { table: RotaryTable }
+type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset' | 'shared'> & { table: RotaryTable }
 
 const NO_ADAPTATION: Adaptation = {}
 
@@ -116,11 +121,10 @@ export class Decoder {
       // Virtual tokens may be made when they are read: once is enough.
       const adaptation = { ...given }
       const virtual = adaptation.virtualTokens?.shape[0] ?? 0
-      const time = virtual + batch.time
-      const rows = derived(batch.labelRows, (all) => all.map((row) => Math.floor(row / batch.time) * time + virtual + (row % batch.time)))
+      const rows = derived(batch.labelRows, (all) => all.map((row) => virtual + row))
       const lengths = derived(batch.lengths, (all) => all.map((length) => length + virtual))
-      const pass = { batch: batch.size, time, offset: 0, lengths, adaptation, rows, observe }
-      return this.run(this.embed(batch.inputIds, batch.size, adaptation), pass)
+      const pass = { batch: batch.size, time: virtual + batch.time, shared: virtual, offset: 0, lengths, adaptation, rows, observe }
+      return this.run(this.embed(batch.inputIds, adaptation), pass)
     })
   }
 
@@ -144,17 +148,14 @@ export class Decoder {
     return tf.tidy(() => labelLogProbabilities(this.#labels(batch, adaptation)))
   }
 
-  /** Token embeddings with the virtual tokens in front: `[batch * (virtual + time), hidden]`. Learned positions are added in `run`. */
-  embed(ids: Int32Array, batch: number, adaptation: Adaptation): tf.Tensor2D {
-    const { hiddenSize } = this.config
+  /** Token embeddings with the virtual tokens in front, once: `[virtual + batch * time, hidden]`. Learned positions are added in `run`. */
+  embed(ids: Int32Array, adaptation: Adaptation): tf.Tensor2D {
     const x = embedding(this.#matrix(this.layout.embedding, adaptation), ids)
     const { virtualTokens } = adaptation
-    if (!virtualTokens) return x
-    const inEveryRow = tf.mul(tf.reshape(virtualTokens, [1, -1, hiddenSize]), tf.ones([batch, 1, 1]))
-    return tf.reshape(tf.concat([inEveryRow, tf.reshape(x, [batch, -1, hiddenSize])], 1), [-1, hiddenSize])
+    return virtualTokens ? tf.concat([virtualTokens, x], 0) : x
   }
 
-  /** Embedded tokens through all layers and the final norm: `[batch * time, hidden]` in, the wanted rows out. */
+  /** Embedded tokens through all layers and the final norm: `[batch * time, hidden]` (see `Pass.shared`) in, the wanted rows out. */
   run(embedded: tf.Tensor2D, pass: Pass): tf.Tensor2D {
     const { layout } = this
     const { adaptation, offset, time } = pass
@@ -242,9 +243,9 @@ export class Decoder {
   }
 
   /** The angles of a pass and where in them its tokens stand. `positions` are those of one row's tokens, or of each row's one token. */
-  #angles(positions: Int32Array, { batch, time, offset }: Pass): Angles | undefined {
+  #angles(positions: Int32Array, { batch, time, offset, shared }: Pass): Angles | undefined {
     const table = this.#rotary?.reach(Math.max(...positions) + 1)
-    if (!table || typeof offset === 'number') return table && { table, batch, time, offset: positions[0] as number }
+    if (!table || typeof offset === 'number') return table && { table, batch, time, shared, offset: positions[0] as number }
     return {
       table: { cosine: gatherRows(table.cosine, positions), sine: gatherRows(table.sine, positions) },
       batch: 1,
@@ -253,21 +254,21 @@ export class Decoder {
     }
   }
 
-  #addPositions(x: tf.Tensor2D, name: string, positions: Int32Array, { batch, time, offset, adaptation }: Pass): tf.Tensor2D {
-    const { hiddenSize, maximumPositions } = this.config
-    // Padding may reach beyond the last position; what it holds is never read.
-    const places = positions.map((position) => Math.min(position, maximumPositions - 1))
+  #addPositions(x: tf.Tensor2D, name: string, positions: Int32Array, { time, offset, shared = 0, adaptation }: Pass): tf.Tensor2D {
+    const last = this.config.maximumPositions - 1
+    const repeats = typeof offset === 'number'
+    const places = Int32Array.from({ length: x.shape[0] }, (_, row) => {
+      const at = repeats && row >= shared ? shared + ((row - shared) % (time - shared)) : row
+      // Padding may reach beyond the last position; what it holds is never read.
+      return Math.min(positions[at] as number, last)
+    })
     // In generation rows stand at places of their own, which change; in a whole pass they begin at 0.
-    const learned = embedding(this.#matrix(name, adaptation), typeof offset === 'number' ? fixed(places) : places)
-    return tf.reshape(tf.add(tf.reshape(x, [batch, time, hiddenSize]), tf.reshape(learned, [-1, time, hiddenSize])), [
-      batch * time,
-      hiddenSize
-    ])
+    return tf.add(x, embedding(this.#matrix(name, adaptation), repeats ? fixed(places) : places))
   }
 
   #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }): tf.Tensor2D {
     const { heads, keyValueHeads, headSize, attentionScale, attentionWindows, rotary: turning } = this.config
-    const { batch, time, offset, lengths, adaptation, angles } = pass
+    const { batch, time, shared, offset, lengths, adaptation, angles } = pass
     const { query, key, value } = this.#queryKeyValue(x, layer, adaptation)
     const [turnedQuery, turnedKey] =
       angles && turning
@@ -279,6 +280,7 @@ export class Decoder {
       ...(pass.extend?.(index, own.key, own.value) ?? own),
       prefix: adaptation.keyValues?.(index),
       lengths,
+      shared,
       batch,
       queryTime: time,
       queryOffset: typeof offset === 'number' ? offset : 'last',

@@ -17,14 +17,18 @@ export class KeyValueCache {
 
   constructor(readonly batch = 1) {}
 
-  /** Takes over the keys and values of the first pass, from position 0. Returns what the attention of that pass should see. */
-  fill(layer: number, key: tf.Tensor2D, value: tf.Tensor2D): CachedKeys {
-    const byText = (x: tf.Tensor2D): tf.Tensor3D => lengthened(tf.reshape(x, [this.batch, -1, x.shape[1]]))
+  /** Takes over the keys and values of the first pass, from position 0, of which `shared` stand once, in front of those of all texts. */
+  fill(layer: number, key: tf.Tensor2D, value: tf.Tensor2D, shared: number): void {
+    const byText = (x: tf.Tensor2D): tf.Tensor3D => {
+      const rows = (own: tf.Tensor): tf.Tensor3D => tf.reshape(own, [this.batch, -1, x.shape[1]])
+      if (shared === 0) return lengthened(rows(x))
+      const [front, own] = tf.split(x, [shared, x.shape[0] - shared]) as [tf.Tensor2D, tf.Tensor2D]
+      return lengthened(tf.concat([rows(tf.tile(front, [this.batch, 1])), rows(own)], 1))
+    }
     this.#replace(
       layer,
       tf.tidy(() => ({ key: byText(key), value: byText(value) }))
     )
-    return { key, value, keyTime: key.shape[0] / this.batch }
   }
 
   /** Puts the key and value of one more token of each text, `[batch, width]`, at its position. Returns all rows. */

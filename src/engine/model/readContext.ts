@@ -19,7 +19,7 @@ export interface ReadContext {
 export function readContext(decoder: Decoder, ids: Int32Array): ReadContext {
   const prefixes: KeyValuePrefix[] = []
   tf.tidy(() => {
-    decoder.run(decoder.embed(ids, 1, {}), {
+    decoder.run(decoder.embed(ids, {}), {
       batch: 1,
       time: ids.length,
       offset: 0,

@@ -106,7 +106,7 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   }
   const names = new Set([...Object.keys(shapes), ...(Object.keys(shapes).some((name) => name.startsWith('prefix.')) ? ['prefix'] : [])])
   const virtual = virtualTokens(recipe, on)
-  const rows = batch.size * (batch.time + virtual)
+  const rows = virtual + batch.size * batch.time
   const logits = logitsBytes(batch.labelRows, config.vocabularySize)
   let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
   const blocks = layout.layers.map((layer, index) => {
@@ -174,7 +174,7 @@ function ownerOf(name: string, index: number, { layout }: BaseShape): boolean {
 /** The memory that an evaluation needs beside weights and runs: it keeps nothing for gradients, and its batches are larger than a training step's. */
 export function evaluationBytes(batches: readonly BatchShape[], { config, layout }: BaseShape, virtual: number, fused: boolean): number {
   return batches.reduce((most, { size, time, labelRows }) => {
-    const rows = size * (time + virtual)
+    const rows = virtual + size * time
     const largest = layout.layers.reduce((floats, layer) => {
       const { attention, mlp } = blockFloats(config, layer, new Set(), false)
       return Math.max(floats, attention.all + mlp.all)

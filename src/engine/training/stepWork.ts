@@ -14,10 +14,11 @@ export function stepWork(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn)
   const { config, layout } = on
   const names = Object.keys(trainedShapes(recipe.parts, on))
   if (recipe.parts.every(({ method }) => getMethod(method).readsFeatures || !getMethod(method).trains)) return 0
-  const time = batch.time + virtualTokens(recipe, on)
-  const tokens = batch.size * time
+  const virtual = virtualTokens(recipe, on)
+  // Virtual tokens are the same in every row, and computed once.
+  const tokens = virtual + batch.size * batch.time
   // Causal: a token sees half of the others on average, in two products.
-  const scores = tokens * time * config.heads * config.headSize * config.layers
+  const scores = tokens * (virtual + batch.time) * config.heads * config.headSize * config.layers
   const forward = forwardWork(config, tokens, batch.labelRows) + scores
   const head = batch.labelRows * config.vocabularySize * config.hiddenSize
   const first = firstTrainedLayer(names, on)

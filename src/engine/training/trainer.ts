@@ -208,7 +208,7 @@ export class Trainer {
       this.#stepsDone++
       this.#partSteps = this.#partSteps.map((steps, part) => steps + (isActive[part] ? 1 : 0))
       const tokens = features ? 0 : batch.lengths.reduce((sum, length) => sum + length, 0)
-      const paddedTokens = features ? batch.size : batch.size * (batch.time + this.#virtualTokens)
+      const paddedTokens = features ? batch.size : batch.size * batch.time + this.#virtualTokens
       const shape = features ? `head ${batch.size}` : `${batch.size}x${batch.time}`
       const milliseconds = this.#accounts.addStep(shape, paddedTokens, tokens, performance.now() - started)
       if (memory) this.#accounts.notePeak(Math.max(memory.peak - bytesBefore, workingBytes) + this.#bytes)

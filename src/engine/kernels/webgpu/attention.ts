@@ -4,7 +4,7 @@ import type { AttentionInputs } from '../attention'
 import { columnSums, plainColumnSum } from './columnSums'
 import { empty, fused, once } from './fused'
 import { lanesFor, unroll, variants, type Lanes } from './program'
-import type { Runner } from './run'
+import { flatIndex, WORKGROUP, type Runner } from './run'
 
 type AttentionAttributes = Omit<AttentionInputs, 'query' | 'key' | 'value' | 'prefix'>
 
@@ -19,15 +19,16 @@ const UNIFORMS = {
   queryOffset: 'i32',
   keyTime: 'i32',
   prefix: 'i32',
+  front: 'i32',
   heads: 'i32',
   keyValueHeads: 'i32',
   window: 'i32',
   scale: 'f32'
 } as const
 
-/** `count` lanes of head `head` begin here, in a matrix of `time` rows a batch entry and `heads` heads a row. */
+/** `count` lanes of head `head` begin here, in a matrix of `time` rows a batch entry and `heads` heads a row. The shared first rows stand once. */
 const place = (time: string, row: string, heads: string, head: string, count: number): string =>
-  `((batch * ${time} + ${row}) * ${heads} + ${head}) * ${count}`
+  `((select(batch, 0, ${row} < u.front) * (${time} - u.front) + ${row}) * ${heads} + ${head}) * ${count}`
 
 const queryPlace = (row: string, count: number): string => place('u.queryTime', row, 'u.heads', 'head', count)
 const keyPlace = (row: string, count: number): string => place('u.keyTime', row, 'u.keyValueHeads', 'keyHead', count)
@@ -49,11 +50,11 @@ let at = ${keyPlace('j', count)};
 ${visit('key', 'value')}
 }`
 
-/** Heads of `key` and `value` are shared by `heads / keyValueHeads` query heads. */
+/** Heads of `key` and `value` are shared by `heads / keyValueHeads` query heads. Shared rows belong to the first batch entry. */
 const queryThread = (position: string): string => `let i = i32(thread.x);
 let head = i32(group.y);
 let batch = i32(group.z);
-if (i >= u.queryTime) { return; }
+if (i >= u.queryTime || (i < u.front && batch > 0)) { return; }
 let keyHead = head / (u.heads / u.keyValueHeads);
 let position = ${position};`
 
@@ -146,13 +147,17 @@ let weight = exp(total(products) * u.scale - known.x);
 let slope = weight * (total(gradients) - known.y) * u.scale;
 ${unroll(count, (n) => `keySum${n} += slope * q${n};\nvalueSum${n} += weight * d${n};`)}`
 
+/** Where a batch entry's share of the gradient of shared key `j` begins; that of the value follows all keys: `[batch, 2, shared, keyValueHeads * headSize]`. */
+const sharePlace = (which: 0 | 1, count: number): string =>
+  `(((batch * 2 + ${which}) * u.front + j) * u.keyValueHeads + keyHead) * ${count}`
+
 /**
  * A thread owns one key and value of one shared head, and goes over the queries that see it, of all heads that share it: every sum has one owner, so
- * there are no atomics and the result never changes.
+ * there are no atomics and the result never changes. Of a key that all rows share it owns the sum over one row, which `joinProgram` adds up.
  */
-const keyGradientProgram = variants('attentionKeyGradient', (lanes: Lanes, count: number) => ({
+const keyGradientProgram = variants('attentionKeyGradient', (lanes: Lanes, count: number, shared: boolean) => ({
   lanes,
-  outputs: { keyGradient: 'Lane', valueGradient: 'Lane' },
+  outputs: { keyGradient: 'Lane', valueGradient: 'Lane', ...(shared ? ({ shares: 'Lane' } as const) : ({} as Record<string, never>)) },
   inputs: { query: 'Lane', key: 'Lane', value: 'Lane', statistics: 'vec2<f32>', dy: 'Lane' },
   uniforms: UNIFORMS,
   workgroup: [THREADS],
@@ -164,11 +169,33 @@ let at = ${keyPlace('j', count)};
 ${unroll(count, (n) => `let k${n} = key[at + ${n}];\nlet v${n} = value[at + ${n}];\nvar keySum${n} = Lane();\nvar valueSum${n} = Lane();`)}
 let sharers = u.heads / u.keyValueHeads;
 for (var head = keyHead * sharers; head < (keyHead + 1) * sharers; head++) {
-for (var i = max(0, j - u.queryOffset); i < min(u.queryTime, j + u.window - u.queryOffset); i++) {
+for (var i = max(select(0, u.front, batch > 0), j - u.queryOffset); i < min(u.queryTime, j + u.window - u.queryOffset); i++) {
 ${addQuery(count)}
 }
 }
+${
+  shared
+    ? `if (j < u.front) {
+${unroll(count, (n) => `shares[${sharePlace(0, count)} + ${n}] = keySum${n};\nshares[${sharePlace(1, count)} + ${n}] = valueSum${n};`)}
+return;
+}`
+    : ''
+}
 ${unroll(count, (n) => `keyGradient[at + ${n}] = keySum${n};\nvalueGradient[at + ${n}] = valueSum${n};`)}`
+}))
+
+/** Adds the batch entries' shares of shared keys and values up, a lane a thread. */
+const joinProgram = variants('attentionJoin', (lanes: Lanes) => ({
+  lanes,
+  outputs: { keyGradient: 'Lane', valueGradient: 'Lane' },
+  inputs: { shares: 'Lane' },
+  uniforms: { batch: 'u32', width: 'u32' },
+  workgroup: [WORKGROUP],
+  main: `${flatIndex}
+if (index >= 2u * u.width) { return; }
+var sum = Lane();
+for (var row = 0u; row < u.batch; row++) { sum += shares[row * 2u * u.width + index]; }
+if (index < u.width) { keyGradient[index] = sum; } else { valueGradient[index - u.width] = sum; }`
 }))
 
 /** The same for the prefix, which queries of every row see: a sum for each row, `[batch, prefix, keyValueHeads * headSize]`, joined afterwards. */
@@ -186,7 +213,7 @@ let at = (j * u.keyValueHeads + keyHead) * ${count};
 ${unroll(count, (n) => `let k${n} = prefixKey[at + ${n}];\nlet v${n} = prefixValue[at + ${n}];\nvar keySum${n} = Lane();\nvar valueSum${n} = Lane();`)}
 let sharers = u.heads / u.keyValueHeads;
 for (var head = keyHead * sharers; head < (keyHead + 1) * sharers; head++) {
-for (var i = 0; i < min(u.queryTime, j - u.prefix + u.window - u.queryOffset); i++) {
+for (var i = select(0, u.front, batch > 0); i < min(u.queryTime, j - u.prefix + u.window - u.queryOffset); i++) {
 ${addQuery(count)}
 }
 }
@@ -199,9 +226,9 @@ type Tensors = Record<Names, tf.Tensor> & { prefixKey?: tf.Tensor; prefixValue?:
 
 /** What all four programs are told. A window beyond any position means none; it is halved so that sums with it stay in range. */
 function uniforms(attributes: AttentionAttributes, prefixKey?: tf.Tensor): number[] {
-  const { queryTime, keyTime, queryOffset = keyTime - queryTime, heads, keyValueHeads, window = Infinity, scale } = attributes
+  const { queryTime, keyTime, queryOffset = keyTime - queryTime, shared = 0, heads, keyValueHeads, window = Infinity, scale } = attributes
   const offset = queryOffset === 'last' ? LAST : queryOffset
-  return [queryTime, offset, keyTime, prefixKey?.shape[0] ?? 0, heads, keyValueHeads, Math.min(window, 2 ** 30), scale]
+  return [queryTime, offset, keyTime, prefixKey?.shape[0] ?? 0, shared, heads, keyValueHeads, Math.min(window, 2 ** 30), scale]
 }
 
 function lanesOf({ headSize }: AttentionAttributes): [Lanes, number] {
@@ -233,7 +260,7 @@ const operation = fused<AttentionAttributes>({
 
 function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: AttentionAttributes): Record<string, () => tf.Tensor> {
   const { query, key, value, prefixKey, prefixValue, statistics } = tensors
-  const { batch, heads, keyValueHeads, queryTime, keyTime } = attributes
+  const { batch, heads, keyValueHeads, headSize, queryTime, keyTime, shared = 0 } = attributes
   const constants = lanesOf(attributes)
   const values = uniforms(attributes, prefixKey)
   const prefix = prefixKey && prefixValue ? [prefixKey, prefixValue] : []
@@ -249,12 +276,23 @@ function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: Att
   const [dKey, dValue] = [empty(key.shape), empty(value.shape)]
   const ofKeys = once(() => {
     ofQuery()
-    run.run(keyGradientProgram(...constants), {
-      outputs: [dKey, dValue],
+    const width = shared * keyValueHeads * headSize
+    const shares = shared > 0 ? [run.allocate([batch, 2 * width])] : []
+    run.run(keyGradientProgram(...constants, shared > 0), {
+      outputs: [dKey, dValue, ...shares],
       inputs: [query, key, value, statistics, dy],
       uniforms: values,
       groups: groupsOver(keyTime, keyValueHeads, batch)
     })
+    if (shared === 0) return
+    const [lanes] = constants
+    run.run(joinProgram(lanes), {
+      outputs: [dKey, dValue],
+      inputs: shares,
+      uniforms: [batch, width / lanes],
+      groups: run.grid((2 * width) / lanes)
+    })
+    run.free(...shares)
   })
   const own = {
     query: () => {
@@ -298,7 +336,7 @@ function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: Att
   }
 }
 
-/** `attention` in one dispatch, its gradients in two, and three more for a prefix; see `../attention`. Padding rows are zero. */
+/** `attention` in one dispatch, its gradients in two, one more for shared positions and three for a prefix; see `../attention`. Padding rows are zero. */
 export function attentionFused({ query, key, value, prefix, ...attributes }: AttentionInputs): tf.Tensor2D {
   return operation({ query, key, value, prefixKey: prefix?.key, prefixValue: prefix?.value }, attributes) as tf.Tensor2D
 }

@@ -15,6 +15,7 @@ const program = variants('rotary', (lanes: Lanes, count: number) => {
     inputs: Object.fromEntries([...each('x', 'Lane'), ['cosine', 'Lane'], ['sine', 'Lane']]) as Record<string, 'Lane'>,
     uniforms: {
       time: 'u32',
+      front: 'u32',
       headSize: 'u32',
       half: 'u32',
       offset: 'u32',
@@ -37,7 +38,9 @@ if (pair >= u.half) {
 output${n}[second] = x${n}[second];
 return;
 }
-let angle = (u.offset + (head / u.heads${n}) % u.time) * u.half + pair;
+let row = head / u.heads${n};
+let place = select(u.front + (row - u.front) % u.time, row, row < u.front);
+let angle = (u.offset + place) * u.half + pair;
 let c = cosine[angle];
 let s = sine[angle] * u.direction;
 let a = x${n}[first];
@@ -60,14 +63,14 @@ function turn(
   shape: Shape,
   direction: 1 | -1
 ): void {
-  const { batch, time, heads, headSize, dimensions, offset } = shape
+  const { time, heads, headSize, dimensions, offset, shared = 0 } = shape
   const half = dimensions / 2
   const lanes = lanesFor(half) === 4 ? lanesFor(headSize) : 1
-  const items = heads.map((count) => (batch * time * count * (headSize - half)) / lanes)
+  const items = heads.map((count, at) => (states[at]!.shape[0]! * count * (headSize - half)) / lanes)
   run.run(program(lanes, states.length), {
     outputs,
     inputs: [...states, table.cosine, table.sine],
-    uniforms: [time, headSize / lanes, half / lanes, offset, direction, ...items, ...heads],
+    uniforms: [time - shared, shared, headSize / lanes, half / lanes, offset, direction, ...items, ...heads],
     groups: [...run.grid(Math.max(...items)), states.length]
   })
 }

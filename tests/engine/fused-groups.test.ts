@@ -13,6 +13,7 @@ import { difference, expectSame, normal, startFused, stream } from './fusedHarne
 beforeAll(startFused)
 
 const REGISTERS: Tile = { kind: 'register', rows: 4, columns: 8, groupRows: 2, groupColumns: 4 }
+const QUADS: Tile = { kind: 'quad', rows: 8, columns: 8, groupRows: 2, groupColumns: 4 }
 
 /** Parts of these own sizes along the dimension that the mode splits; the two others are shared. */
 function makeParts(mode: MatmulMode, own: readonly number[], [first, second]: readonly [number, number], biased: boolean): MatmulPart[] {
@@ -51,6 +52,8 @@ for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
     for (const [tile, own, shared] of [
       [REGISTERS, [72, 20, 68], [68, 36]],
       [REGISTERS, [17, 30], [9, 21]],
+      [QUADS, [72, 20, 68], [68, 36]],
+      [QUADS, [17, 30], [9, 21]],
       [{ kind: 'workgroup' }, [70, 17, 66], [68, 35]]
     ] as const satisfies [Tile, number[], [number, number]][]) {
       const parts = makeParts(mode, own, shared, mode === 'NT' && own.length === 2)

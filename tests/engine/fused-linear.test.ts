@@ -84,14 +84,15 @@ for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
     const run = runner()
     for (const [rows, columns, depth, ids] of [
       [65, 70, 35, candidateIds],
-      [128, 72, 20, ['register16x16', 'workgroup64x64']]
+      [128, 72, 20, ['register16x16', 'quad8x16', 'workgroup64x64']]
     ] as const) {
       const next = stream(rows)
       const left = normal(mode === 'TN' ? [depth, rows] : [rows, depth], next) as tf.Tensor2D
       const right = normal(mode === 'NT' ? [columns, depth] : [depth, columns], next) as tf.Tensor2D
       const expected: tf.Tensor = tf.matMul(left, right, mode === 'TN', mode === 'NT')
-      const question: TileQuestion = { mode, rows, columns, depth, software: true }
-      const tiles = ids.map((id) => CANDIDATES[id].tile(question))
+      const question: TileQuestion = { mode, rows, columns, depth, software: true, subgroups: run.subgroups }
+      const tiles = ids.map((id) => CANDIDATES[id].tile(question)).filter((tile) => tile !== undefined)
+      expect(tiles.length).toBe(ids.length)
       const values: Float32Array[] = []
       for (const tile of mode === 'TN' ? tiles : [...tiles, SINGLE_ROW]) {
         const output = normal([rows, columns], next)

@@ -1,6 +1,6 @@
 // What the tuner does with measured choices: size classes, pinned candidates, export, import and reset.
 import { expect, test } from 'vitest'
-import { chooseTile, type TileQuestion } from '../../src/engine/kernels/webgpu/tiles'
+import { CANDIDATES, chooseTile, type TileQuestion } from '../../src/engine/kernels/webgpu/tiles'
 import { sizeClass, Tuner } from '../../src/engine/kernels/webgpu/tuner'
 
 const question: TileQuestion = { mode: 'NT', rows: 700, columns: 100, depth: 128, software: false }
@@ -46,6 +46,15 @@ test('a pinned candidate is used where it suits, and measured choices again when
   expect(tuner.tilesFor(question)[0]).toEqual({ kind: 'workgroup' })
   tuner.tuning = 'off'
   expect(tuner.tilesFor(question)).toEqual([chooseTile(question)])
+})
+
+test('tiles that neighbours read together are used where there are neighbours to read for', () => {
+  const large = { ...question, software: true, subgroups: true }
+  expect(chooseTile(large)).toMatchObject({ kind: 'quad', rows: 16, columns: 16 })
+  expect(chooseTile({ ...large, subgroups: false })).toMatchObject({ kind: 'register', rows: 16, columns: 16 })
+  expect(chooseTile({ ...large, rows: 8 })).toMatchObject({ kind: 'register' })
+  expect(CANDIDATES.quad8x8.tile(question)).toBeUndefined()
+  expect(CANDIDATES.quad8x8.tile({ ...question, subgroups: true })).toMatchObject({ kind: 'quad', groupRows: 8, groupColumns: 8 })
 })
 
 test('choices go out and come back; those of candidates that are no more are measured anew', () => {

@@ -1,7 +1,7 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size, one or several in a dispatch; nothing is transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
 import type { PackingId } from '../packings'
-import { matmulProgram, SIDE, type MatmulMode, type ProductVariant } from './matmulPrograms'
+import { extentOf, matmulProgram, type MatmulMode, type ProductVariant } from './matmulPrograms'
 import type { Program } from './program'
 import type { Dispatch, Runner } from './run'
 import { type Tile, type TileQuestion } from './tiles'
@@ -40,11 +40,6 @@ const isWhole = (parts: readonly MatmulPart[], size: 'rows' | 'columns' | 'depth
 
 const unique = (tensors: readonly tf.TensorInfo[], shared: boolean): readonly tf.TensorInfo[] => (shared ? tensors.slice(0, 1) : tensors)
 
-/** The sides of a workgroup's outputs, in numbers. */
-function extentOf(tile: Tile): [tall: number, wide: number] {
-  return tile.kind === 'workgroup' ? [SIDE, SIDE] : [tile.rows * tile.groupRows, tile.columns * tile.groupColumns]
-}
-
 /** Everything of a dispatch, in the order that `matmulPrograms` declares. `residual` and a single bias are stood in for by an operand that is bound anyway. */
 function plan(
   mode: MatmulMode,
@@ -55,7 +50,7 @@ function plan(
   const several = parts.length > 1
   const first = parts[0] as MatmulPart
   const biases = parts.map(({ bias }) => bias)
-  const bias = !several ? 'asked' : biases[0] ? 'all' : 'none'
+  const bias = several ? (biases[0] ? 'all' : 'none') : first.bias || residual ? 'asked' : 'none'
   const variant: ProductVariant = {
     mode,
     parts: parts.length,
@@ -119,7 +114,7 @@ export function programOf(options: MatmulOptions & { tile: Tile }): Program {
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
   const { mode, rows, columns, depth, packing, tile } = options
-  const question: TileQuestion = { mode, rows, columns, depth, packing, software: run.software }
+  const question: TileQuestion = { mode, rows, columns, depth, packing, software: run.software, subgroups: run.subgroups }
   const { program, dispatch } = firstCompiled(run, tile ? [tile] : tunerOf(run).tilesFor(question), (one) =>
     plan(mode, [options], one, options)
   )
@@ -139,7 +134,8 @@ export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly Matmu
     columns: total('columns', 'NT'),
     depth: total('depth', 'NN'),
     packing,
-    software: run.software
+    software: run.software,
+    subgroups: run.subgroups
   }
   const tiles = wanted ? [wanted] : tunerOf(run).tilesFor(question).slice(0, 2)
   const { program, dispatch } = firstCompiled(run, tiles, (tile) => plan(mode, parts, tile, { packing }))

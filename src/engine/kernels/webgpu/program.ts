@@ -14,6 +14,8 @@ export interface Program {
   /** Fields of `u`. */
   uniforms: Record<string, UniformType>
   workgroup: readonly [number, number?]
+  /** Neighbours in a subgroup hand each other values; runs only on devices that have the feature. */
+  subgroups?: boolean
   /** Functions and workgroup variables in front of `main`. */
   declarations?: string
   /**
@@ -66,6 +68,8 @@ export function wgsl(program: Program): string {
   const outputs = Object.entries(program.outputs)
   const inputs = Object.entries(program.inputs ?? {})
   const bindings = [
+    // Four neighbours leave together or not at all, which the language's own analysis cannot see.
+    ...(program.subgroups ? ['enable subgroups;', 'diagnostic(off, subgroup_uniformity);'] : []),
     ...outputs.map(([name, type], at) => `@group(0) @binding(${at}) var<storage, read_write> ${name}: array<${type}>;`),
     ...inputs.map(([name, type], at) => `@group(0) @binding(${outputs.length + at}) var<storage, read> ${name}: array<${type}>;`),
     `struct Uniforms { ${Object.entries(program.uniforms)

@@ -64,6 +64,8 @@ export class Runner {
   dispatches = 0
   /** A processor does the work of a GPU: other tiles are the fastest there. */
   readonly software: boolean
+  /** Neighbours in a subgroup can hand each other values. */
+  readonly subgroups: boolean
   readonly adapter: string
   readonly device: GPUDevice
   /** Rises when a better program is there than the one that runs: what was recorded before runs the lesser one. */
@@ -85,6 +87,7 @@ export class Runner {
     }
     this.device = device
     this.software = report.software
+    this.subgroups = device.features.has('subgroups')
     this.adapter = report.adapter
   }
 

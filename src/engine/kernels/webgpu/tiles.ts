@@ -1,15 +1,16 @@
 // The tilings of matrix products, and which one is used before any is measured: by mode, size, and whether a GPU or a processor runs it.
 import type { PackingId } from '../packings'
-import type { MatmulMode } from './matmulPrograms'
+import type { MatmulMode } from './matmulParts'
 
 /**
  * `register`: each thread computes `rows` x `columns` outputs in registers and reads its operands straight from memory; no barrier, no shared memory.
+ * `quad`: the same, and four neighbours of a subgroup, two by two, each read half of what they need and swap the rest.
  * `workgroup`: 64 x 64 outputs by 256 threads, which share their operands through workgroup memory, 16 deep at a time.
  */
 export type Tile = RegisterTile | { kind: 'workgroup' }
 
-interface RegisterTile {
-  kind: 'register'
+export interface RegisterTile {
+  kind: 'register' | 'quad'
   rows: number
   columns: number
   /** Threads of a workgroup along each side. */
@@ -27,6 +28,8 @@ export interface TileQuestion {
   packing?: PackingId
   /** A processor does the work of a GPU. */
   software: boolean
+  /** Neighbours in a subgroup can hand each other values. */
+  subgroups?: boolean
 }
 
 interface Preference {
@@ -37,8 +40,9 @@ interface Preference {
 }
 
 /**
- * Processors pay for each read, so the largest tile wins as long as a few threads are left (SwiftShader, by processor time: 16 x 16 does 3.2 GFLOP in a
- * second, 8 x 8 does 2.2, the workgroup tile 0.5 to 1). GPUs need many threads in flight and have few registers for each.
+ * Processors pay for each read, so the largest tile wins as long as a few threads are left, and quads win over single threads (SwiftShader, by processor
+ * time: quads of 16 x 16 do 3.9 GFLOP in a second, of 8 x 8 3.4; alone they do 3.1 and 2.1, the workgroup tile 0.5 to 1). GPUs need many threads in flight
+ * and have few registers for each.
  */
 const PREFERENCES: Record<'software' | 'hardware', Preference> = {
   software: {
@@ -68,7 +72,9 @@ export function chooseTile(question: TileQuestion): Tile {
   const { rows, columns, software } = question
   if (!software && rows >= 64 && columns >= 64 && rows * columns >= MANY_OUTPUTS) return { kind: 'workgroup' }
   const { registers, enough } = PREFERENCES[software ? 'software' : 'hardware']
-  const fitting = registers.map((sides) => registerTile(sides, question)).filter((tile) => tile !== undefined)
+  const fitting = registers
+    .map((sides) => (software ? quadTile(sides, question) : undefined) ?? registerTile(sides, question))
+    .filter((tile) => tile !== undefined)
   return fitting.find((tile) => threadsOf(tile, question) >= enough) ?? (fitting[fitting.length - 1] as Tile)
 }
 
@@ -82,6 +88,16 @@ function registerTile([tall, wide]: readonly [number, number], { mode, rows, col
   // Few rows (label positions, one new token): threads side by side, or most of a workgroup would stand outside the matrix.
   const groupRows = Math.min(8, 2 ** Math.ceil(Math.log2(Math.ceil(rows / height))))
   return { kind: 'register', rows: height, columns: wide, groupRows, groupColumns: 64 / groupRows }
+}
+
+/** A quad's tile of these sides, or undefined where the device has no subgroups, the sides do not halve, or half of a quad would stand outside the matrix. */
+function quadTile(sides: readonly [number, number], question: TileQuestion): RegisterTile | undefined {
+  const { rows, columns, subgroups, software } = question
+  const [tall, wide] = sides
+  if (!subgroups || tall % 8 > 0 || wide % 8 > 0 || rows <= tall || columns <= wide) return undefined
+  const tile = registerTile(sides, question)
+  // A quad is all that a processor runs at once; the smaller a workgroup, the better its cores share them.
+  return tile && { ...tile, kind: 'quad', ...(software ? { groupRows: 2, groupColumns: 2 } : {}) }
 }
 
 const threadsOf = (tile: RegisterTile, { rows, columns }: TileQuestion): number =>
@@ -98,6 +114,11 @@ const register = (rows: number, columns: number): Candidate => ({
   tile: (question) => registerTile([rows, columns], question)
 })
 
+const quad = (rows: number, columns: number): Candidate => ({
+  title: `${rows} × ${columns} in registers, read by four together`,
+  tile: (question) => quadTile([rows, columns], question)
+})
+
 /** The tilings that are timed against each other. All of them add in the order of the depth, so the choice changes no number. */
 export const CANDIDATES = {
   register4x4: register(4, 4),
@@ -107,6 +128,9 @@ export const CANDIDATES = {
   register8x16: register(8, 16),
   register16x8: register(16, 8),
   register16x16: register(16, 16),
+  quad8x8: quad(8, 8),
+  quad8x16: quad(8, 16),
+  quad16x16: quad(16, 16),
   workgroup64x64: {
     title: '64 × 64 in workgroup memory',
     tile: ({ rows, columns }) => (rows >= 32 && columns >= 32 ? { kind: 'workgroup' } : undefined)
@@ -119,10 +143,10 @@ export const candidateIds = Object.keys(CANDIDATES) as CandidateId[]
 
 /**
  * The tile that serves until a large one is compiled, or undefined where that is quick: SwiftShader compiles 16 x 16 in 0.4 to 0.9 s of processor time, and
- * 8 x 8 in 0.1 to 0.2. Both add in the same order, so the numbers are the same.
+ * 8 x 8 in 0.1. Both add in the same order, so the numbers are the same.
  */
 export function meanwhileTile(tile: Tile): Tile | undefined {
-  return tile.kind === 'register' && tile.rows * tile.columns > 64 ? { ...tile, rows: 8, columns: 8 } : undefined
+  return tile.kind !== 'workgroup' && tile.rows * tile.columns > 64 ? { ...tile, rows: 8, columns: 8 } : undefined
 }
 
 const upToQuad = (size: number): number => Math.ceil(size / 4) * 4

@@ -204,6 +204,11 @@ export class Runner {
     return this.#pipelines.size
   }
 
+  /** Uniform buffers that are kept for dispatches like earlier ones. */
+  get keptUniforms(): number {
+    return this.#uniforms.size
+  }
+
   /**
    * Whether a program can run at once. Where not, it is compiled behind the others that were asked for, one at a time and without holding up anything; it
    * stays false should that fail.

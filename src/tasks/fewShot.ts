@@ -1,7 +1,7 @@
 // A few training examples of many, drawn by seed, with the labels balanced.
 import { UserError } from '../engine/errors'
 import { Random } from '../engine/random'
-import type { Example } from './task'
+import type { Example, TaskData } from './task'
 
 /**
  * `count` of the examples: as many of each label as there are, or nearly, where a label has enough. More drawn with the same seed are the same and others
@@ -30,4 +30,9 @@ export function fewExamples(examples: readonly Example[], count: number, seed: n
     }
   }
   return drawn
+}
+
+/** The task with `count` of its training examples, or all of them where `count` is undefined. Throws as `fewExamples`. */
+export function fewShotTask(task: TaskData, count: number | undefined, seed: number): TaskData {
+  return count === undefined ? task : { ...task, train: fewExamples(task.train, count, seed) }
 }

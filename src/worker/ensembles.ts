@@ -9,10 +9,32 @@ import { createRaceData } from '../tasks/raceData'
 import type { EnsembleRequest, EnsembleResult } from './ensembleCalls'
 import type { LoadedModel } from './models'
 import type { OpenedRun } from './openedRuns'
-import type { Progress } from './protocol'
+import type { ModelSource, Progress } from './protocol'
 import type { LoadedTask } from './tasks'
 
 const PROMPT_METHODS = ['softPrompt', 'pTuning']
+
+/**
+ * Opens the runs one after the other; `open` gives a run with the model that it was learnt on.
+ * @throws UserError where there are none, or they were learnt on different models or tasks
+ */
+export async function openMembers(
+  runs: readonly string[],
+  open: (run: string) => Promise<{ member: OpenedRun; model: ModelSource }>
+): Promise<[OpenedRun, ...OpenedRun[]]> {
+  const members: OpenedRun[] = []
+  const learnt = new Set<string>()
+  for (const run of runs) {
+    const { member, model } = await open(run)
+    members.push(member)
+    learnt.add(JSON.stringify([model, member.source]))
+  }
+  if (learnt.size > 1)
+    throw new UserError('These prompts were learnt on different models or tasks.', 'Choose runs of one model and one task.')
+  const [first, ...others] = members
+  if (!first) throw new UserError('No prompts are chosen.', 'Choose two or more runs.')
+  return [first, ...others]
+}
 
 /**
  * Evaluates the opened runs of the request, in its order, together and alone.

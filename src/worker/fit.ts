@@ -9,7 +9,7 @@ import { raceBytes, raceProblem, runProblem, type FitProblem, type MemoryLimits 
 import { estimateStep, evaluationBytes, virtualTokens, type BatchShape, type HeldBase } from '../engine/training/memoryEstimate'
 import { stepWork } from '../engine/training/stepWork'
 import type { RaceData } from '../engine/training/data'
-import type { RunRequest } from '../engine/training/events'
+import type { RaceEvent, RunRequest } from '../engine/training/events'
 import type { FitReport, FitRequest, RunFit } from './fitCalls'
 
 /** What an estimate is made from. */
@@ -94,6 +94,15 @@ export class FitDesk {
 /** Throws a `UserError` with what would fit, where a race does not. */
 export function assertFits({ race: { problem } }: FitReport): void {
   if (problem) throw new UserError(problem.message, problem.advice)
+}
+
+/** What the page is told before the first step: bytes of the whole race, and of each run beyond the weights that all share. */
+export function estimateOf({ race, runs }: FitReport): RaceEvent {
+  return {
+    type: 'estimate',
+    raceBytes: race.bytes,
+    runs: Object.fromEntries(runs.map(({ run, estimate: { peak, base } }) => [run, peak - base]))
+  }
 }
 
 /** Why a model cannot be held at all, or undefined. */

@@ -5,23 +5,74 @@ import { UserError } from '../engine/errors'
 import { Random } from '../engine/random'
 import type { CheckpointState, StoredTensors } from '../engine/training/checkpoint'
 import { metaLearnPrompt, type MetaLearningCost } from '../engine/training/metaLearning'
-import type { PauseControl } from '../engine/training/pauseControl'
+import { PauseControl } from '../engine/training/pauseControl'
 import type { Curve } from '../engine/training/records'
 import type { ReptileRecord } from '../engine/training/reptile'
 import { saveCheckpoint } from '../storage/checkpoints'
 import { createRace } from '../storage/races'
 import { updateRun } from '../storage/runs'
 import { createRaceData } from '../tasks/raceData'
+import type { DeviceQueue } from './deviceQueue'
 import type { LoadedModel } from './models'
-import type { RaceRequest } from './protocol'
+import type { ModelSource, RaceCommand, RaceRequest } from './protocol'
 import type { MetaLearnEvent, MetaLearnRequest } from './startCalls'
-import type { LoadedTask } from './tasks'
+import { loadTask, type LoadedTask } from './tasks'
 
 /** The prompt is stored this often, so that a closed tab loses little. */
 const SAVE_MILLISECONDS = 10_000
 
-/** Does the whole work. `tasks` are those of the request. Throws a `UserError` where it cannot be done; what was learnt until then is kept. */
-export async function runMetaLearning(
+/** What meta-learning needs of the session. */
+interface Surroundings {
+  siteRoot: string
+  device: DeviceReport
+  memory: MemoryMeter | undefined
+  useModel: (source: ModelSource) => Promise<LoadedModel>
+}
+
+/** One meta-learning at a time, which can be paused, gone on with and stopped. */
+export class MetaLearning {
+  readonly #queue: DeviceQueue
+  #control: PauseControl | undefined
+
+  constructor(queue: DeviceQueue) {
+    this.#queue = queue
+  }
+
+  /** From when the model and the tasks are loaded. */
+  get isRunning(): boolean {
+    return this.#control !== undefined
+  }
+
+  command(command: RaceCommand): void {
+    this.#control?.command(command)
+  }
+
+  /** Does the whole work. Throws a `UserError` where it cannot be done; what was learnt until then is kept. */
+  async run(request: MetaLearnRequest, surroundings: Surroundings, onEvent: (event: MetaLearnEvent) => void): Promise<void> {
+    const { siteRoot, device, memory, useModel } = surroundings
+    onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the tasks' })
+    const model = await useModel(request.model)
+    const tasks: LoadedTask[] = []
+    for (const source of request.tasks) tasks.push(await loadTask(source, siteRoot))
+    const control = new PauseControl(
+      () => this.#queue.drain(),
+      (paused) => {
+        onEvent({ type: 'phase', phase: paused ? 'paused' : 'running', detail: '' })
+        if (paused) this.#queue.release()
+        else this.#queue.hold()
+      }
+    )
+    this.#control = control
+    this.#queue.hold()
+    try {
+      await learn(request, model, tasks, { device, memory, control }, onEvent)
+    } finally {
+      this.#control = undefined
+    }
+  }
+}
+
+async function learn(
   request: MetaLearnRequest,
   { decoder, tokenizer }: LoadedModel,
   tasks: readonly LoadedTask[],

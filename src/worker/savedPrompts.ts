@@ -1,11 +1,11 @@
 // The soft prompts of the library that the runs of a race start from.
 import { UserError } from '../engine/errors'
 import type { SavedPrompt } from '../engine/methods/method'
-import { savedPromptOf, savedRunsOf } from '../engine/methods/savedPrompt'
+import { lengthNote, savedPromptOf, savedRunsOf } from '../engine/methods/savedPrompt'
 import type { StoredCheckpoints } from '../engine/training/run'
 import { loadCheckpoint } from '../storage/checkpoints'
 import { getRun } from '../storage/runs'
-import type { RunRequest } from './protocol'
+import type { RaceEvent, RunRequest } from './protocol'
 
 /**
  * By the id of their run. A run that goes on from a checkpoint needs its start no more: where that was deleted since, its own prompt stands for it.
@@ -27,6 +27,14 @@ export async function savedPrompts(
     }
   }
   return prompts
+}
+
+/** What is told of runs that have another number of virtual tokens than the prompt they start from. */
+export function lengthProblems(runs: readonly RunRequest[], saved: ReadonlyMap<string, SavedPrompt>): RaceEvent[] {
+  return runs.flatMap(({ id, recipe }): RaceEvent[] => {
+    const message = lengthNote(recipe, saved)
+    return message ? [{ type: 'problem', run: id, message, advice: 'Set its number of virtual tokens to that of the saved prompt.' }] : []
+  })
 }
 
 /** The soft prompt of a stored run, at its best. Throws a `UserError` where it has none. */

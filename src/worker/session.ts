@@ -4,19 +4,17 @@ import type { DeviceReport } from '../engine/device/report'
 import { startDevice } from '../engine/device/start'
 import { UserError } from '../engine/errors'
 import type { Adaptation } from '../engine/methods/method'
-import { lengthNote } from '../engine/methods/savedPrompt'
 import { trainableParameters } from '../engine/methods/trained'
 import { tunedAdaptation } from '../engine/methods/tuned'
-import { PauseControl } from '../engine/training/pauseControl'
 import { Race } from '../engine/training/race'
 import type { RaceSettings, Recipe } from '../engine/training/recipe'
 import { sweepStorage } from '../storage/library'
 import { withRaceLock } from '../storage/locks'
-import { fewExamples } from '../tasks/fewShot'
+import { fewShotTask } from '../tasks/fewShot'
 import type { PromptedTask } from '../tasks/handwritten'
 import { ownPrompt } from '../tasks/promptedSplit'
 import { createRaceData } from '../tasks/raceData'
-import { labelCount, type Task, type TaskData } from '../tasks/task'
+import { labelCount, type Task } from '../tasks/task'
 import plainWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
 import simdWasm from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
 import { answerPrompt, answerText } from './answers'
@@ -26,12 +24,12 @@ import type { PromptPreview, PromptRequest, PromptScore } from './labCalls'
 import { PromptMeanings } from './meaning'
 import type { PromptMeaning } from './meaningCalls'
 import type { EnsembleRequest, EnsembleResult } from './ensembleCalls'
-import { askEnsemble } from './ensembles'
-import { assertFits, FitDesk, type FitSubject } from './fit'
+import { askEnsemble, openMembers } from './ensembles'
+import { assertFits, estimateOf, FitDesk, type FitSubject } from './fit'
 import type { FitReport, FitRequest } from './fitCalls'
 import { loadModel, planModel, type LoadedModel } from './models'
 import { openRun, trains, type OpenedRun } from './openedRuns'
-import { runMetaLearning } from './metaLearning'
+import { MetaLearning } from './metaLearning'
 import type {
   Answer,
   BackendName,
@@ -52,7 +50,7 @@ import { exportRun, importAdapter, tuneFurther } from './transfer'
 import type { StreamRequest, StreamedText } from './streamCalls'
 import { AnswerStreams, type Writer } from './streams'
 import type { AdapterImport, ExportKind } from './transferCalls'
-import { savedPrompts } from './savedPrompts'
+import { lengthProblems, savedPrompts } from './savedPrompts'
 import { loadGeneralTexts, loadTask, type LoadedTask } from './tasks'
 import { TuningDesk } from './tuning'
 import type { Tuning, TuningReport } from './tuningCalls'
@@ -73,9 +71,9 @@ export class EngineSession implements EngineApi {
   #forgettingBefore: number | undefined
   #race: { race: Race; task: Task; source: TaskSource; recipes: Map<string, Recipe> } | undefined
   #isRacing = false
-  #metaLearning: PauseControl | undefined
   #opened = new Map<string, OpenedRun>()
   #queue = new DeviceQueue()
+  readonly #metaLearning = new MetaLearning(this.#queue)
   readonly #tuningDesk = new TuningDesk(this.#queue)
   readonly #fitDesk = new FitDesk()
   readonly #loaders = {
@@ -115,18 +113,11 @@ export class EngineSession implements EngineApi {
   }
 
   async race(request: RaceRequest, onEvent: (event: RaceEvent) => void): Promise<void> {
-    this.#assertIdle()
-    this.#isRacing = true
-    try {
-      await withRaceLock(request.id, () => this.#runRace(request, onEvent))
-    } finally {
-      this.#isRacing = false
-      this.#queue.release()
-    }
+    await this.#alone(() => withRaceLock(request.id, () => this.#runRace(request, onEvent)))
   }
 
   command(command: RaceCommand): Promise<void> {
-    if (this.#metaLearning) this.#metaLearning.command(command)
+    if (this.#metaLearning.isRunning) this.#metaLearning.command(command)
     else this.#race?.race.command(command)
     return Promise.resolve()
   }
@@ -217,44 +208,18 @@ export class EngineSession implements EngineApi {
   }
 
   async metaLearn(request: MetaLearnRequest, onEvent: (event: MetaLearnEvent) => void): Promise<void> {
-    this.#assertIdle()
-    this.#isRacing = true
-    try {
-      onEvent({ type: 'phase', phase: 'preparing', detail: 'Loading the model and the tasks' })
-      const model = await this.#useModel(request.model)
-      const tasks: LoadedTask[] = []
-      for (const source of request.tasks) tasks.push(await loadTask(source, this.#siteRoot))
-      const control = new PauseControl(
-        () => this.#queue.drain(),
-        (paused) => {
-          onEvent({ type: 'phase', phase: paused ? 'paused' : 'running', detail: '' })
-          if (paused) this.#queue.release()
-          else this.#queue.hold()
-        }
-      )
-      this.#metaLearning = control
-      this.#queue.hold()
-      await runMetaLearning(request, model, tasks, { device: this.#requireDevice(), memory: this.#memory, control }, onEvent)
-    } finally {
-      this.#metaLearning = undefined
-      this.#isRacing = false
-      this.#queue.release()
-    }
+    const { useModel } = this.#loaders
+    await this.#alone(() =>
+      this.#metaLearning.run(request, { siteRoot: this.#siteRoot, device: this.#requireDevice(), memory: this.#memory, useModel }, onEvent)
+    )
   }
 
   async ensemble(request: EnsembleRequest, onProgress: (progress: Progress) => void): Promise<EnsembleResult> {
-    const members: OpenedRun[] = []
-    const learnt = new Set<string>()
-    for (const run of request.runs) {
-      const member = await this.#bestOf(run)
-      members.push(member)
-      learnt.add(JSON.stringify([this.#requireModel().report.source, member.source]))
-    }
-    if (learnt.size > 1)
-      throw new UserError('These prompts were learnt on different models or tasks.', 'Choose runs of one model and one task.')
-    const [first] = members
-    if (!first) throw new UserError('No prompts are chosen.', 'Choose two or more runs.')
-    const task = await this.#useTask(first.source)
+    const members = await openMembers(request.runs, async (run) => ({
+      member: await this.#bestOf(run),
+      model: this.#requireModel().report.source
+    }))
+    const task = await this.#useTask(members[0].source)
     return this.#queue.run(() => askEnsemble(request, members, this.#requireModel(), task, onProgress))
   }
 
@@ -272,23 +237,21 @@ export class EngineSession implements EngineApi {
       const { data: task } = await this.#useTask(request.task)
       this.#generalTexts ??= await loadGeneralTexts(this.#siteRoot)
       const recipes = request.runs.map(({ recipe }) => recipe)
-      const data = createRaceData(fewShotTask(task, request), model.tokenizer, model.decoder.config, recipes, this.#generalTexts)
+      const data = createRaceData(
+        fewShotTask(task, request.settings.trainingExamples, recipes[0]?.seed ?? 1),
+        model.tokenizer,
+        model.decoder.config,
+        recipes,
+        this.#generalTexts
+      )
       const labels = labelCount(task.task)
       const { config, layout } = model.decoder
       const subject = { on: { config, layout, labels }, base: model.base, data }
       const fit = this.#fitDesk.report({ runs: request.runs, race: request.runs.map(({ id }) => id) }, subject, this.#requireDevice())
       assertFits(fit)
-      onEvent({
-        type: 'estimate',
-        raceBytes: fit.race.bytes,
-        runs: Object.fromEntries(fit.runs.map(({ run, estimate: { peak, base } }) => [run, peak - base]))
-      })
+      onEvent(estimateOf(fit))
       const saved = await savedPrompts(request.runs, checkpoints)
-      for (const { id, recipe } of request.runs) {
-        const note = lengthNote(recipe, saved)
-        if (note)
-          onEvent({ type: 'problem', run: id, message: note, advice: 'Set its number of virtual tokens to that of the saved prompt.' })
-      }
+      lengthProblems(request.runs, saved).forEach(onEvent)
       this.#race?.race.dispose()
       this.#race = undefined
       const race = await Race.create({
@@ -366,7 +329,7 @@ export class EngineSession implements EngineApi {
   async #loadUnlessHeld(source: ModelSource, onProgress: (progress: Progress) => void): Promise<LoadedModel> {
     const device = this.#requireDevice()
     if (this.#model && sameSource(this.#model.report.source, source)) return this.#model
-    if ((this.#race && this.#isRacing) || this.#metaLearning)
+    if ((this.#race && this.#isRacing) || this.#metaLearning.isRunning)
       throw new UserError('A race is using the loaded model.', 'Stop the race before choosing another model.')
     const onReady = (): void => {
       this.#race?.race.dispose()
@@ -401,8 +364,16 @@ export class EngineSession implements EngineApi {
     return this.#task
   }
 
-  #assertIdle(): void {
+  /** Races and meta-learning hold the device as long as they last, one at a time. */
+  async #alone(work: () => Promise<void>): Promise<void> {
     if (this.#isRacing) throw new UserError('A race is going on already.', 'Stop it first, or wait until it is done.')
+    this.#isRacing = true
+    try {
+      await work()
+    } finally {
+      this.#isRacing = false
+      this.#queue.release()
+    }
   }
 
   #requireDevice(): DeviceReport {
@@ -419,10 +390,4 @@ export class EngineSession implements EngineApi {
     if (!this.#task) throw new UserError('No task is loaded yet.', 'Wait until it is, or choose one.')
     return this.#task.data.task
   }
-}
-
-/** The task with as few training examples as the race asks for. */
-function fewShotTask(task: TaskData, { settings: { trainingExamples }, runs }: RaceRequest): TaskData {
-  if (trainingExamples === undefined) return task
-  return { ...task, train: fewExamples(task.train, trainingExamples, runs[0]?.recipe.seed ?? 1) }
 }

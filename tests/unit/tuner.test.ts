@@ -50,7 +50,7 @@ test('a pinned candidate is used where it suits, and measured choices again when
 
 test('tiles that neighbours read together are used where there are neighbours to read for', () => {
   const large = { ...question, software: true, subgroups: true }
-  expect(chooseTile(large)).toMatchObject({ kind: 'quad', rows: 16, columns: 16 })
+  expect(chooseTile(large)).toMatchObject({ kind: 'quad', rows: 8, columns: 8 })
   expect(chooseTile({ ...large, subgroups: false })).toMatchObject({ kind: 'register', rows: 16, columns: 16 })
   expect(chooseTile({ ...large, rows: 8 })).toMatchObject({ kind: 'register' })
   expect(CANDIDATES.quad8x8.tile(question)).toBeUndefined()

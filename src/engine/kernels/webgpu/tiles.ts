@@ -40,9 +40,8 @@ interface Preference {
 }
 
 /**
- * Processors pay for each read, so the largest tile wins as long as a few threads are left, and quads win over single threads (SwiftShader, by processor
- * time: quads of 16 x 16 do 3.9 GFLOP in a second, of 8 x 8 3.4; alone they do 3.1 and 2.1, the workgroup tile 0.5 to 1). GPUs need many threads in flight
- * and have few registers for each.
+ * Processors pay for each read, so alone the largest tile wins as long as a few threads are left. GPUs need many threads in flight and have few registers
+ * for each.
  */
 const PREFERENCES: Record<'software' | 'hardware', Preference> = {
   software: {
@@ -64,6 +63,13 @@ const PREFERENCES: Record<'software' | 'hardware', Preference> = {
   }
 }
 
+/**
+ * What a processor takes wherever it can. SwiftShader reads each number of each lane by itself, so quads halve most of its work; larger ones do little more
+ * (by processor time: quads of 8 x 8 do 3.4 GFLOP in a second, of 16 x 16 3.9; alone they do 2.1 and 3.1), take five times as long to compile, and a step
+ * takes as long with either.
+ */
+const SOFTWARE_QUADS = [8, 8] as const
+
 /** Outputs from which enough workgroup tiles are there to fill a GPU. */
 const MANY_OUTPUTS = 16 * 64 * 64
 
@@ -71,10 +77,10 @@ const MANY_OUTPUTS = 16 * 64 * 64
 export function chooseTile(question: TileQuestion): Tile {
   const { rows, columns, software } = question
   if (!software && rows >= 64 && columns >= 64 && rows * columns >= MANY_OUTPUTS) return { kind: 'workgroup' }
+  const quads = software ? quadTile(SOFTWARE_QUADS, question) : undefined
+  if (quads) return quads
   const { registers, enough } = PREFERENCES[software ? 'software' : 'hardware']
-  const fitting = registers
-    .map((sides) => (software ? quadTile(sides, question) : undefined) ?? registerTile(sides, question))
-    .filter((tile) => tile !== undefined)
+  const fitting = registers.map((sides) => registerTile(sides, question)).filter((tile) => tile !== undefined)
   return fitting.find((tile) => threadsOf(tile, question) >= enough) ?? (fitting[fitting.length - 1] as Tile)
 }
 

@@ -1,6 +1,6 @@
 // Reads golden fixtures in the browser: what PyTorch, Transformers, PEFT, tokenizers and scikit-learn computed.
 import { readSafetensors, tensorToFloat32 } from '../../src/engine/formats/safetensors'
-import { weightsOfBytes } from '../../src/engine/formats/weightSource'
+import { weightsOfBytes } from '../fixtures/weightsOfBytes'
 import { supportedArchitectures } from '../../src/engine/model/architectures'
 import type { Batch } from '../../src/engine/model/batch'
 import { createDecoder } from '../../src/engine/model/createDecoder'

@@ -28,11 +28,6 @@ export async function weightsOfRanges(length: number, readRange: RangeReader): P
   }
 }
 
-/** A safetensors file that is held as a whole. Throws as `weightsOfRanges`. */
-export function weightsOfBytes(bytes: Uint8Array): Promise<WeightSource> {
-  return weightsOfRanges(bytes.length, (begin, end) => Promise.resolve(bytes.subarray(begin, end)))
-}
-
 /** Float32 numbers that are held in memory. */
 export function weightsOfArrays(arrays: Readonly<Record<string, { shape: readonly number[]; data: Float32Array }>>): WeightSource {
   const held = new Map(Object.entries(arrays))

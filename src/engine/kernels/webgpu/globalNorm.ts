@@ -2,30 +2,31 @@
 import type * as tf from '@tensorflow/tfjs'
 import { lanesFor, variants, type Lanes } from './program'
 import { WORKGROUP, type Runner } from './run'
+import { endUniforms, findShare, shareWorkgroups, type Shares } from './shares'
 
 /** Workgroups to a tensor, at most: enough to read the largest at full speed, few enough to be joined by one. */
 const GROUPS = 128
 
-/** Numbers below which another workgroup is not worth while. */
-const NUMBERS = 8192
+/** Lanes of a thread below which another workgroup is not worth while. */
+const LEAST = 32
 
-/** Workgroup (x, y) sums the squares of every x-th stretch of tensor y; its threads stride over that tensor, and the first joins their sums. */
+/** A workgroup sums the squares of a share of one tensor; its threads stride over that, and the first joins their sums. */
 const partialProgram = variants('squareSums', (lanes: Lanes, count: number) => {
   const names = Array.from({ length: count }, (_, at) => `tensor${at}`)
   return {
     lanes,
     outputs: { sums: 'f32' },
     inputs: Object.fromEntries(names.map((name) => [name, 'Lane' as const])),
-    uniforms: { first: 'u32', ...Object.fromEntries(names.map((name) => [`${name}Size`, 'u32' as const])) },
+    uniforms: { place: 'u32', ...Object.fromEntries(names.map((name) => [`${name}Size`, 'u32' as const])), ...endUniforms(count) },
     workgroup: [WORKGROUP],
     declarations: `var<workgroup> partial: array<f32, ${WORKGROUP}>;`,
     main: `var sum = 0.0;
-let stride = groups.x * ${WORKGROUP}u;
-switch group.y {
+${findShare(count)}
+switch tensor {
 ${names
   .map(
     (name, at) => `${at === count - 1 ? 'default' : `case ${at}u`}: {
-for (var at = thread.x; at < u.${name}Size; at += stride) { sum += total(${name}[at] * ${name}[at]); }
+for (var at = begin; at < u.${name}Size; at += stride) { sum += total(${name}[at] * ${name}[at]); }
 }`
   )
   .join('\n')}
@@ -34,7 +35,7 @@ partial[rank] = sum;
 workgroupBarrier();
 if (rank != 0u) { return; }
 for (var other = 1u; other < ${WORKGROUP}u; other++) { sum += partial[other]; }
-sums[u.first + group.y * groups.x + group.x] = sum;`
+sums[u.place + group.x] = sum;`
   }
 })
 
@@ -85,21 +86,22 @@ export function clipByGlobalNorm(run: Runner, tensors: readonly tf.Tensor[], cli
   const most = run.device.limits.maxStorageBuffersPerShaderStage - 1
   // Largest first: tensors of like size share a dispatch, whose workgroups are as many for each. Whole quads apart, since one odd size slows all.
   const sorted = [...tensors].sort((a, b) => lanesFor(b.size) - lanesFor(a.size) || b.size - a.size)
-  const batches: { some: tf.Tensor[]; lanes: Lanes; groups: number; first: number }[] = []
+  const batches: { some: tf.Tensor[]; lanes: Lanes; sizes: number[]; shares: Shares; place: number }[] = []
   let count = 0
   for (const some of evenly(sorted, most)) {
     const lanes = some.every(({ size }) => lanesFor(size) === 4) ? 4 : 1
-    const groups = Math.min(GROUPS, Math.ceil(Math.max(...some.map(({ size }) => size)) / NUMBERS))
-    batches.push({ some, lanes, groups, first: count })
-    count += some.length * groups
+    const sizes = some.map(({ size }) => size / lanes)
+    const shares = shareWorkgroups(sizes, LEAST, GROUPS)
+    batches.push({ some, lanes, sizes, shares, place: count })
+    count += shares.total
   }
   const sums = run.allocate([count])
-  for (const { some, lanes, groups, first } of batches) {
+  for (const { some, lanes, sizes, shares, place } of batches) {
     run.run(partialProgram(lanes, some.length), {
       outputs: [sums],
       inputs: some,
-      uniforms: [first, ...some.map(({ size }) => size / lanes)],
-      groups: [groups, some.length]
+      uniforms: [place, ...sizes, ...shares.ends],
+      groups: [shares.total]
     })
   }
   run.run(clipProgram(), {

@@ -5,9 +5,10 @@ import { empty } from './fused'
 import { clipByGlobalNorm, evenly } from './globalNorm'
 import { lanesFor, unroll, variants, type Lanes } from './program'
 import { runner, WORKGROUP } from './run'
+import { endUniforms, findShare, shareWorkgroups } from './shares'
 
-/** Workgroups to a tensor, at most; their threads stride over it. Processors that play a GPU have few threads to fill. */
-const GROUPS = { hardware: 2048, software: 64 } as const
+/** Workgroups to a tensor, at most; their threads stride over it, and take so many lanes at least. */
+const SHARE = { hardware: { least: 1, most: 2048 }, software: { least: 16, most: 256 } } as const
 
 /** Where the moments of a dispatch lie: joined in one buffer, or, where a tensor's are too long for one, each in its own. */
 type Layout = 'joined' | 'apart'
@@ -15,7 +16,7 @@ type Layout = 'joined' | 'apart'
 const MOMENT_BUFFERS: Record<Layout, readonly string[]> = { joined: ['moments'], apart: ['firstMoments', 'secondMoments'] }
 
 /**
- * Workgroup (x, y) updates every x-th stretch of tensor y. `control[0]` holds the scale of all gradients and whether there is an update at all; tensor y
+ * A workgroup updates a share of one tensor. `control[0]` holds the scale of all gradients and whether there is an update at all; each tensor
  * finds its part's learning rate, `1 - learningRate * weightDecay` and `1 / (1 - beta^step)` of both moments in its row, zeros where it is frozen.
  */
 const program = variants('adamw', (lanes: Lanes, count: number, layout: Layout) => {
@@ -31,19 +32,20 @@ const program = variants('adamw', (lanes: Lanes, count: number, layout: Layout) 
       beta1: 'f32',
       beta2: 'f32',
       epsilon: 'f32',
-      ...Object.fromEntries(['size', 'first', 'second', 'row'].flatMap((stem) => each(stem, 'u32')))
+      ...Object.fromEntries(['size', 'first', 'second', 'row'].flatMap((stem) => each(stem, 'u32'))),
+      ...endUniforms(count)
     } as Record<string, 'f32' | 'u32'>,
     workgroup: [WORKGROUP],
     main: `if (control[0].y == 0.0) { return; }
 let scale = control[0].x;
-let stride = groups.x * ${WORKGROUP}u;
-switch group.y {
+${findShare(count)}
+switch tensor {
 ${unroll(
   count,
   (n) => `${n === count - 1 ? 'default' : `case ${n}u`}: {
 let rate = control[u.row${n}];
 if (rate.z == 0.0) { return; }
-for (var at = thread.x; at < u.size${n}; at += stride) {
+for (var at = begin; at < u.size${n}; at += stride) {
   let g = gradient${n}[at] * scale;
   let m = u.beta1 * ${first}[u.first${n} + at] + (1.0 - u.beta1) * g;
   let v = u.beta2 * ${second}[u.second${n} + at] + (1.0 - u.beta2) * g * g;
@@ -101,7 +103,7 @@ export class FusedOptimiser implements Optimiser {
       this.#settings.clipNorm,
       clip
     )
-    const most = GROUPS[run.software ? 'software' : 'hardware']
+    const { least, most } = SHARE[run.software ? 'software' : 'hardware']
     const { beta1, beta2, epsilon } = this.#settings
     for (const { members, lanes, layout, moments } of this.#groups) {
       // A frozen tensor's gradient is not read; something must be bound in its place.
@@ -109,6 +111,7 @@ export class FusedOptimiser implements Optimiser {
       const present = some.find((gradient) => gradient !== undefined)
       if (!present) continue
       const sizes = members.map(({ parameter }) => parameter.size / lanes)
+      const { ends, total } = shareWorkgroups(sizes, least, most)
       run.run(program(lanes, members.length, layout), {
         outputs: [...members.map(({ parameter }) => parameter), ...moments],
         inputs: [...some.map((gradient) => gradient ?? present), control],
@@ -119,9 +122,10 @@ export class FusedOptimiser implements Optimiser {
           ...sizes,
           ...members.map(({ first }) => first / lanes),
           ...members.map(({ second }) => second / lanes),
-          ...members.map(({ part }) => part + 1)
+          ...members.map(({ part }) => part + 1),
+          ...ends
         ],
-        groups: [Math.min(most, Math.ceil(Math.max(...sizes) / WORKGROUP)), members.length]
+        groups: [total]
       })
     }
     run.free(control, uploaded)

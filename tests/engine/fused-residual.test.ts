@@ -5,7 +5,10 @@ import { valueAndGradients } from '../../src/engine/kernels/gradients'
 import { layerNorm } from '../../src/engine/kernels/layerNorm'
 import { linear } from '../../src/engine/kernels/linear'
 import { rmsNorm } from '../../src/engine/kernels/rmsNorm'
+import { optionsOf } from '../../src/engine/methods/registry'
+import { lora } from '../../src/engine/methods/lora'
 import { difference, normal, startFused, stream } from './fusedHarness'
+import { tinyDecoder, tinyLlama } from './tinyModel'
 
 beforeAll(startFused)
 
@@ -41,3 +44,34 @@ for (const [name, norm] of Object.entries(norms)) {
     })
   }
 }
+
+test('beside LoRA too the residual comes out of the product, with the same loss and gradients', async () => {
+  const decoder = await tinyDecoder(tinyLlama)
+  const options = optionsOf(lora, { targets: 'linear', rank: 4 })
+  const shapes = Object.entries(lora.trainedShapes({ ...decoder, labels: 0 }, options))
+  const next = stream(3)
+  const tensors = shapes.map(([, shape]) => normal([...shape], next, 0.1))
+  const batch = {
+    size: 2,
+    time: 16,
+    inputIds: Int32Array.from({ length: 32 }, (_, i) => i),
+    lengths: Int32Array.of(16, 9),
+    labelRows: Int32Array.of(15, 24),
+    labelIds: Int32Array.of(5, 6),
+    labelWeights: Float32Array.of(0.5, 0.5)
+  }
+  const adaptation = lora.adaptation(Object.fromEntries(shapes.map(([name], at) => [name, tensors[at]!])), decoder.config, options)
+  const run = async (linearAdds: boolean) => {
+    const { result, kernels } = await tf.profile(() => {
+      const { value, gradients } = valueAndGradients(() => decoder.loss(batch, { ...adaptation, linearAdds }), tensors)
+      return [value, ...gradients]
+    })
+    return { tensors: result as tf.Tensor[], additions: kernels.filter(({ name }) => name === 'Add').length }
+  }
+  const [joined, apart] = [await run(true), await run(false)]
+  // Those of the output and down projections of two layers.
+  expect(apart.additions - joined.additions).toBe(4)
+  for (const [at, tensor] of joined.tensors.entries()) expect(await difference(tensor, apart.tensors[at]!)).toBeLessThan(1e-5)
+  tf.dispose([tensors, joined.tensors, apart.tensors])
+  decoder.dispose()
+})

@@ -201,6 +201,8 @@ test('combined adaptations: prompts one after another, hooks chained, first weig
   expect(await combined.virtualTokens!.array()).toEqual([...(await one.array()), ...(await two.array())])
   expect(await combined.linear!('q', two, one, linear).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(3)))
   expect(await combined.linear!('v', two, one, linear).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(2)))
+  expect(combined.linearAdds).toBe(false)
+  expect(combineAdaptations([{ linear: (_path, _x, y) => y, linearAdds: true }, { virtualTokens: one }]).linearAdds).toBe(true)
   expect(combined.weight!('norm')).toBe(norm)
   expect(combined.weight!('embed')).toBe(embeddings)
   expect(combined.keyValues).toBeUndefined()

@@ -32,6 +32,7 @@ export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
   }
   if (parts.some((part) => part.linear)) {
     combined.linear = (path, x, y, product) => parts.reduce((output, part) => part.linear?.(path, x, output, product) ?? output, y)
+    combined.linearAdds = parts.every((part) => !part.linear || part.linearAdds)
   }
   if (parts.some((part) => part.weight)) {
     combined.weight = (name) => {

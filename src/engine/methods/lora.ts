@@ -105,6 +105,7 @@ export const lora: Method = {
     const { rank, alpha, rankStabilised, dropout: rate } = settings(options)
     const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank)
     return {
+      linearAdds: true,
       linear(path, x, y, product) {
         const a = parameters[down(path)] as tf.Tensor2D | undefined
         const b = parameters[up(path)] as tf.Tensor2D | undefined

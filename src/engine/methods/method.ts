@@ -26,6 +26,8 @@ export interface Adaptation {
   linearInput?(path: string, x: tf.Tensor2D): tf.Tensor2D
   /** Changes what a linear layer gives: `x` is `[rows, in]`, `y = xW + b` is `[rows, out]`; `product` is the decoder's own fast product. */
   linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D, product: LinearProduct): tf.Tensor2D
+  /** True where `linear` only adds to `y`, which may then hold the residual already: it comes out of the layer's own product. */
+  linearAdds?: boolean
   /** A trained copy in place of the frozen tensor of that Hugging Face name. */
   weight?(name: string): tf.Tensor | undefined
   /** Scores of the labels (logits, `[rows, labels]`) from the hidden states where the answer begins, `[rows, hidden]`, in place of the words' probabilities. */

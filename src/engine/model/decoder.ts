@@ -220,6 +220,7 @@ export class Decoder {
       bias: bias ? this.#vector(`${path}.bias`, adaptation) : undefined
     }
     if (!adaptation.linear) return linear({ ...inputs, residual })
+    if (adaptation.linearAdds) return adaptation.linear(path, input, linear({ ...inputs, residual }), linear)
     const y = adaptation.linear(path, input, linear(inputs), linear)
     return residual ? tf.add(y, residual) : y
   }

@@ -122,7 +122,7 @@ export class CurveChart {
               const { left, width } = u.bbox
               tags.push({ x: left + width, y: u.valToPos(value, 'y', true), letter: runLetter(0), ground: sheet, ink: grey, edge: grey })
             }
-            for (const tag of apart(tags)) drawTag(u, tag)
+            for (const tag of apart(tags, u.bbox.top + u.bbox.height)) drawTag(u, tag)
           }
         ]
       }
@@ -182,15 +182,19 @@ interface Tag {
 
 const TAG_SIZE = 14
 
-/** The same tags, moved down where they would cover each other. */
-function apart(tags: readonly Tag[]): Tag[] {
+/** The same tags, moved down where they would cover each other, and up again where they would leave the frame. */
+function apart(tags: readonly Tag[], bottom: number): Tag[] {
   const step = (TAG_SIZE + 3) * devicePixelRatio
-  const placed: Tag[] = []
+  const beside = (tag: Tag, others: readonly Tag[]) => others.filter(({ x }) => Math.abs(x - tag.x) < step)
+  const down: Tag[] = []
   for (const tag of [...tags].sort((a, b) => a.y - b.y)) {
-    const above = placed.filter((other) => Math.abs(other.x - tag.x) < step)
-    placed.push({ ...tag, y: Math.max(tag.y, ...above.map((other) => other.y + step)) })
+    down.push({ ...tag, y: Math.max(tag.y, ...beside(tag, down).map(({ y }) => y + step)) })
   }
-  return placed
+  const up: Tag[] = []
+  for (const tag of down.reverse()) {
+    up.push({ ...tag, y: Math.min(tag.y, bottom, ...beside(tag, up).map(({ y }) => y - step)) })
+  }
+  return up
 }
 
 function drawBaseline(u: uPlot, value: number, colour: string): void {

@@ -187,6 +187,11 @@ test('a phone shows everything in one column, with targets for fingers', async (
     await expect(page.getByRole('heading', { level: 1, name })).toBeVisible()
     expect(await across(), name).toBe(0)
   }
+  // What can be done with a run needs no scrolling aside.
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Library' }).tap()
+  await expect(page.getByRole('button', { name: 'Delete Soft prompt' })).toBeVisible()
+  expect(await page.locator('.scroll').evaluateAll((tables) => tables.map((table) => table.scrollWidth - table.clientWidth))).toEqual([0])
+  expect(await small()).toEqual([])
   await page.context().close()
 })
 

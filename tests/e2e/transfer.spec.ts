@@ -1,5 +1,7 @@
 // What was tuned leaves the page as folders for PEFT and Transformers, and an adapter comes in again with the same answers.
-import { readFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test, type Page } from '@playwright/test'
 import { strFromU8, unzipSync } from 'fflate'
 import { readSafetensors } from '../../src/engine/formats/safetensors'
@@ -10,7 +12,7 @@ test.use({ serviceWorkers: 'block' })
 
 test.beforeEach(async ({ context }) => routeTinyModel(context))
 
-async function save(page: Page, run: string, form: string): Promise<{ zip: Buffer; files: Record<string, Uint8Array> }> {
+async function save(page: Page, run: string, form: string): Promise<Record<string, Uint8Array>> {
   await page.goto('./#/library')
   await page
     .getByRole('button', { name: `Export ${run}`, exact: true })
@@ -18,8 +20,7 @@ async function save(page: Page, run: string, form: string): Promise<{ zip: Buffe
     .click()
   const download = page.waitForEvent('download')
   await page.getByRole('button', { name: `Save ${form} (.zip)` }).click()
-  const zip = await readFile(await (await download).path())
-  return { zip, files: unzipSync(new Uint8Array(zip)) }
+  return unzipSync(new Uint8Array(await readFile(await (await download).path())))
 }
 
 async function ask(page: Page, run: string): Promise<string[]> {
@@ -38,18 +39,20 @@ test('an adapter goes out, comes in, answers the same, and is tuned further', as
   const before = await ask(page, 'Soft prompt')
 
   const whole = await save(page, 'All weights', 'Hugging Face folder')
-  expect(Object.keys(whole.files)).toEqual(expect.arrayContaining(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json']))
-  const tensors = [...readSafetensors(whole.files['model.safetensors']!).tensors.values()]
+  expect(Object.keys(whole)).toEqual(expect.arrayContaining(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json']))
+  const tensors = [...readSafetensors(whole['model.safetensors']!).tensors.values()]
   expect(tensors.map(({ dtype }) => dtype)).toEqual(tensors.map(() => 'F32'))
-  expect(strFromU8(whole.files['README.md']!)).toMatch(/\| Accuracy \| 0\.\d+ \| 0\.\d+ \| 0\.\d+ \|/)
+  expect(strFromU8(whole['README.md']!)).toMatch(/\| Accuracy \| 0\.\d+ \| 0\.\d+ \| 0\.\d+ \|/)
 
-  const { zip, files } = await save(page, 'Soft prompt', 'PEFT adapter')
+  const files = await save(page, 'Soft prompt', 'PEFT adapter')
   expect(Object.keys(files).sort()).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors'])
-  await page
-    .getByLabel('Exported runs, or the files of an adapter')
-    .setInputFiles({ name: 'mine.zip', mimeType: 'application/zip', buffer: zip })
+  const parent = await mkdtemp(join(tmpdir(), 'tuneground-adapter-'))
+  await mkdir(join(parent, 'mine'))
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(parent, 'mine', name), bytes)
+  await page.getByLabel('The folder of an adapter').setInputFiles(join(parent, 'mine'))
   const dialog = page.getByRole('dialog', { name: 'Import an adapter' })
   await expect(dialog.getByLabel('Name')).toHaveValue('mine')
+  await rm(parent, { recursive: true })
   await dialog.getByRole('button', { name: 'Test it' }).click()
   await finished(page)
   expect(await ask(page, 'mine')).toEqual(before)

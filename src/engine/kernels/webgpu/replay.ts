@@ -1,6 +1,7 @@
 // A recorded step that runs again without the tape: the same dispatches on buffers of its own, packed so that those that never meet share memory.
 import * as tf from '@tensorflow/tfjs'
 import type { HostArray, StepArrays } from '../../hostArrays'
+import { planMemory, type Need } from './memoryPlan'
 import type { Recording, StepBuffer } from './recording'
 import type { Runner } from './run'
 
@@ -19,25 +20,20 @@ export class Arena {
     this.#run = run
   }
 
-  /** One buffer for each of `needs`, for `user`. Needs whose commands (first to last) do not overlap share one. */
-  place(user: object, needs: readonly { size: number; first: number; last: number }[]): GPUBuffer[] {
-    const { bufferManager } = this.#run.backend
+  /** Where each of `needs` lies, for `user`. */
+  place(user: object, needs: readonly Need[]): { buffer: GPUBuffer; offset: number }[] {
+    const { backend, device } = this.#run
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
-    const placed: GPUBuffer[] = []
-    const taken = new Map<GPUBuffer, { first: number; last: number }[]>()
-    // Largest first, each into the smallest buffer that is free for its time (Pisarchyk and Lee 2020, greedy by size).
-    const order = needs.map((need, at) => ({ ...need, at })).sort((a, b) => b.size - a.size || a.first - b.first)
-    for (const { size, first, last, at } of order) {
-      const fitting = [...this.#buffers.keys()]
-        .filter((buffer) => buffer.size >= size && !taken.get(buffer)?.some((other) => first <= other.last && other.first <= last))
-        .sort((a, b) => a.size - b.size)
-      const buffer = fitting[0] ?? bufferManager.acquireBuffer(size, usage)
-      if (!this.#buffers.has(buffer)) this.#buffers.set(buffer, new Set())
-      this.#buffers.get(buffer)?.add(user)
-      taken.set(buffer, [...(taken.get(buffer) ?? []), { first, last }])
-      placed[at] = buffer
-    }
-    return placed
+    const buffers = [...this.#buffers.keys()]
+    const present = buffers.map(({ size }) => size)
+    const { places, sizes } = planMemory(needs, present, device.limits.minStorageBufferOffsetAlignment)
+    for (const size of sizes.slice(present.length)) buffers.push(backend.bufferManager.acquireBuffer(size, usage))
+    return places.map(({ buffer: at, offset }) => {
+      const buffer = buffers[at]!
+      const users = this.#buffers.get(buffer) ?? new Set()
+      this.#buffers.set(buffer, users.add(user))
+      return { buffer, offset }
+    })
   }
 
   /** Frees what nobody else uses. */
@@ -71,44 +67,36 @@ export class Replay {
     this.#arena = arenas.get(run) ?? new Arena(run)
     arenas.set(run, this.#arena)
     const { backend, device } = run
-    const first: number[] = []
-    const last: number[] = []
+    const uses: number[][] = buffers.map(() => [])
     commands.forEach(({ bindings }, command) => {
-      for (const { buffer } of bindings) {
-        if (typeof buffer !== 'number') continue
-        first[buffer] ??= command
-        last[buffer] = command
-      }
+      for (const { buffer } of bindings) if (typeof buffer === 'number') uses[buffer]!.push(command)
     })
     const isOwn = ({ content }: StepBuffer, at: number): boolean => content !== undefined || at === result
-    const needs = buffers.flatMap((buffer, at) =>
-      isOwn(buffer, at) ? [] : [{ at, size: buffer.size, first: first[at]!, last: last[at]! }]
-    )
-    const shared = this.#arena.place(this, needs)
-    const made: GPUBuffer[] = []
-    needs.forEach(({ at }, place) => (made[at] = shared[place]!))
+    const needs = buffers.flatMap((buffer, at) => (isOwn(buffer, at) ? [] : [{ at, size: buffer.size, commands: uses[at]! }]))
+    const made: { buffer: GPUBuffer; offset: number }[] = []
+    this.#arena.place(this, needs).forEach((place, at) => (made[needs[at]!.at] = place))
     buffers.forEach((buffer, at) => {
       if (!isOwn(buffer, at)) return
       const { size, usage, content } = buffer
       const own = backend.bufferManager.acquireBuffer(size, usage)
       if (content && 'fixed' in content) backend.queue.writeBuffer(own, 0, content.fixed)
       if (content && 'make' in content) this.#inputs.push({ buffer: own, make: content.make })
-      made[at] = own
+      made[at] = { buffer: own, offset: 0 }
       this.#own.push(own)
     })
-    this.bytes = [...new Set(made)].reduce((sum, { size }) => sum + size, 0)
+    this.bytes = [...new Set(made.map(({ buffer }) => buffer))].reduce((sum, { size }) => sum + size, 0)
     this.#commands = commands.map(({ pipeline, bindings, groups }) => ({
       pipeline,
       groups,
       group: device.createBindGroup({
         layout: pipeline.getBindGroupLayout(0),
-        entries: bindings.map(({ buffer, offset, size }, binding) => ({
-          binding,
-          resource: { buffer: typeof buffer === 'number' ? made[buffer]! : buffer, offset, size }
-        }))
+        entries: bindings.map(({ buffer, offset, size }, binding) => {
+          const place = typeof buffer === 'number' ? made[buffer]! : { buffer, offset: 0 }
+          return { binding, resource: { buffer: place.buffer, offset: place.offset + offset, size } }
+        })
       })
     }))
-    this.#result = made[result]!
+    this.#result = made[result]!.buffer
     this.#readable = device.createBuffer({ size: this.#result.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
     this.#owned = owned
     owned.forEach((dataId) => backend.incRef(dataId))

@@ -1,0 +1,48 @@
+// Places of a step's tensors in shared buffers: never two in one place at one time, never two of a command in one buffer, and little more than must be.
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { planMemory, type Need } from '../../src/engine/kernels/webgpu/memoryPlan'
+
+const ALIGNMENT = 256
+
+const needs = fc.array(
+  fc.record({
+    size: fc.integer({ min: 1, max: 5000 }).map((size) => 4 * size),
+    commands: fc.uniqueArray(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 5 }).map((all) => all.sort((a, b) => a - b))
+  }),
+  { maxLength: 60 }
+)
+
+const meet = (a: Need, b: Need): boolean => a.commands[0]! <= b.commands.at(-1)! && b.commands[0]! <= a.commands.at(-1)!
+
+test('two tensors that meet share no byte, and two of one command no buffer', () => {
+  fc.assert(
+    fc.property(needs, fc.array(fc.integer({ min: 1, max: 8000 }), { maxLength: 4 }), (all, present) => {
+      const { places, sizes } = planMemory(all, present, ALIGNMENT)
+      expect(sizes.slice(0, present.length)).toEqual(present)
+      all.forEach((a, i) => {
+        const own = places[i]!
+        expect(own.offset % ALIGNMENT).toBe(0)
+        expect(own.offset + a.size).toBeLessThanOrEqual(sizes[own.buffer]!)
+        all.slice(0, i).forEach((b, j) => {
+          const other = places[j]!
+          if (own.buffer !== other.buffer || !meet(a, b)) return
+          expect(a.commands.some((command) => b.commands.includes(command))).toBe(false)
+          expect(own.offset >= other.offset + b.size || other.offset >= own.offset + a.size).toBe(true)
+        })
+      })
+    })
+  )
+})
+
+test('small tensors share a large buffer that is free, and those of a chain need two', () => {
+  const early = { size: 4096, commands: [0, 1] }
+  const later = [2, 3, 4].map((at) => ({ size: 1024, commands: [at, at + 10] }))
+  expect(planMemory([...later, early], [], ALIGNMENT)).toEqual({
+    places: [0, 1024, 2048].map((offset) => ({ buffer: 0, offset })).concat({ buffer: 0, offset: 0 }),
+    sizes: [4096]
+  })
+  const chain = Array.from({ length: 9 }, (_, at) => ({ size: 1000, commands: [at, at + 1] }))
+  expect(planMemory(chain, [], ALIGNMENT).sizes).toEqual([1000, 1000])
+  expect(planMemory(chain, [1000, 1000, 4000], ALIGNMENT).sizes).toHaveLength(3)
+})

@@ -41,7 +41,7 @@ const budgetNumber = (name: 'steps' | 'seconds'): LinkField => ({
   read: (text) => numberProblem(name, toNumber(text)) ?? { [name]: toNumber(text), budgetKind: name }
 })
 
-const flag = (name: 'againstRandom' | 'gradientCheckpointing'): LinkField => ({
+const flag = (name: 'againstRandom' | 'gradientCheckpointing' | 'float16Products'): LinkField => ({
   name,
   write: (values) => (values[name] ? 'yes' : undefined),
   read: (text) => (text === 'yes' ? { [name]: true } : `“${name}” takes “yes”.`)
@@ -103,7 +103,8 @@ export const linkFields: readonly LinkField[] = [
     name: 'tune',
     write: (values) => (values.tune === defaultSetup.tune ? undefined : values.tune),
     read: (text) => (isTuning(text) ? { tune: text } : `“tune” takes one of: ${tunings.map(({ id }) => id).join(', ')}.`)
-  }
+  },
+  flag('float16Products')
 ]
 
 /** The address's query for a set-up; empty for the default one. */

@@ -48,6 +48,8 @@ export interface SetupValues {
   precision: Precision
   /** How matrix products are tiled on a graphics card. */
   tune: Tuning
+  /** Products of the forward pass may be computed in float16, where the graphics card can. */
+  float16Products: boolean
   /** Each layer is computed twice, so that less of it need be kept. */
   gradientCheckpointing: boolean
   /** 0 is all. */
@@ -74,6 +76,7 @@ export const defaultSetup: Readonly<SetupValues> = {
   maximumLength: 256,
   precision: 'stored',
   tune: 'auto',
+  float16Products: false,
   gradientCheckpointing: false,
   trainingExamples: 0,
   seed: 1,

@@ -1,8 +1,9 @@
 // How matrix products are tiled on this device, as the settings show and change it.
 import type { Engine } from '../client/client'
-import type { Tuning, TuningReport } from '../worker/tuningCalls'
+import type { TuningReport } from '../worker/tuningCalls'
 import { describeError } from '../engine/errors'
 import type { Problem } from './engineSession.svelte'
+import type { SetupValues } from './setup'
 
 export class TuningState {
   report = $state.raw<TuningReport | undefined>(undefined)
@@ -17,8 +18,8 @@ export class TuningState {
     return this.#take(this.#api.tuningReport())
   }
 
-  set(tuning: Tuning): Promise<void> {
-    return this.#take(this.#api.setTuning(tuning))
+  set({ tune, float16Products }: Pick<SetupValues, 'tune' | 'float16Products'>): Promise<void> {
+    return this.#take(this.#api.setTuning(tune, float16Products))
   }
 
   reset(): Promise<void> {

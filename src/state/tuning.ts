@@ -26,11 +26,12 @@ export function choiceRows(choices: MeasuredChoices): ChoiceRow[] {
   return Object.entries(choices)
     .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
     .map(([key, { candidate, gigaflops }]) => {
-      const [mode = '', rows = '', columns = '', depth = '', packing = ''] = key.split(' ')
+      const [mode = '', rows = '', columns = '', depth = '', packing = '', arithmetic] = key.split(' ')
       const packed = packing === 'float32' ? '' : `, ${packing}`
+      const allowed = arithmetic ? ', float16 allowed' : ''
       return {
         // The three sizes stay in one line.
-        product: `${MODES[mode] ?? mode} ${[rows, columns, depth].join('\u00a0×\u00a0')}${packed}`,
+        product: `${MODES[mode] ?? mode} ${[rows, columns, depth].join('\u00a0×\u00a0')}${packed}${allowed}`,
         tiling: CANDIDATES[candidate].title,
         speed: `${gigaflops < 10 ? gigaflops.toFixed(1) : Math.round(gigaflops)} GFLOP/s`
       }

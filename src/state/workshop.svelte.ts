@@ -31,7 +31,7 @@ class Workshop {
   /** Starts the engine and looks for a race that was cut; to be called once. */
   async begin(): Promise<void> {
     void this.models.refresh()
-    void this.tuning.set(this.setup.values.tune)
+    void this.tuning.set(this.setup.values)
     // Before any model is loaded, so that it holds for that too.
     void this.fit.tell()
     try {

@@ -155,8 +155,8 @@ export class EngineSession implements EngineApi {
     return Promise.resolve(this.#tuningDesk.report())
   }
 
-  setTuning(tuning: Tuning): Promise<TuningReport> {
-    return Promise.resolve(this.#tuningDesk.set(tuning))
+  setTuning(tuning: Tuning, float16: boolean): Promise<TuningReport> {
+    return Promise.resolve(this.#tuningDesk.set(tuning, float16))
   }
 
   resetTuning(): Promise<TuningReport> {

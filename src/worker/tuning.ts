@@ -10,6 +10,7 @@ import type { Tuning, TuningReport } from './tuningCalls'
 export class TuningDesk {
   #adapter: string | undefined
   #tuning: Tuning = 'auto'
+  #float16 = false
   #isMeasuring = false
 
   constructor(readonly queue: DeviceQueue) {}
@@ -18,18 +19,25 @@ export class TuningDesk {
   async start({ backend, adapter }: DeviceReport): Promise<void> {
     if (backend !== 'webgpu') return
     this.#adapter = adapter
-    this.#tuner.tuning = this.#tuning
+    this.#apply()
     this.#tuner.importChoices(await readKernelChoices(adapter).catch(() => ({})))
   }
 
   report(): TuningReport {
     if (this.#adapter === undefined) return { available: false, tuning: this.#tuning, choices: {}, pending: 0 }
-    return { available: true, tuning: this.#tuning, choices: this.#tuner.exportChoices(), pending: this.#tuner.pending }
+    return {
+      available: true,
+      tuning: this.#tuning,
+      float16: runner().float16 ? this.#float16 : undefined,
+      choices: this.#tuner.exportChoices(),
+      pending: this.#tuner.pending
+    }
   }
 
-  set(tuning: Tuning): TuningReport {
+  set(tuning: Tuning, float16: boolean): TuningReport {
     this.#tuning = tuning
-    if (this.#adapter !== undefined) this.#tuner.tuning = tuning
+    this.#float16 = float16
+    if (this.#adapter !== undefined) this.#apply()
     return this.report()
   }
 
@@ -54,6 +62,11 @@ export class TuningDesk {
       // A device that failed is told where its numbers are used.
       .catch(() => undefined)
       .finally(() => (this.#isMeasuring = false))
+  }
+
+  #apply(): void {
+    this.#tuner.tuning = this.#tuning
+    this.#tuner.float16 = this.#float16
   }
 
   get #tuner() {

@@ -7,6 +7,8 @@ export interface TuningReport {
   /** False where another backend than WebGPU computes: there is nothing to choose. */
   available: boolean
   tuning: Tuning
+  /** Whether products may be computed in float16; undefined where the device cannot. */
+  float16?: boolean
   choices: MeasuredChoices
   /** Sizes that were met and wait for an idle moment. */
   pending: number
@@ -15,7 +17,7 @@ export interface TuningReport {
 export interface TuningApi {
   tuningReport(): Promise<TuningReport>
   /** Takes effect with the next product. */
-  setTuning(tuning: Tuning): Promise<TuningReport>
+  setTuning(tuning: Tuning, float16: boolean): Promise<TuningReport>
   /** Forgets what was measured on this adapter, in storage too. */
   resetTuning(): Promise<TuningReport>
 }

@@ -146,10 +146,11 @@ describe('links', () => {
       seed: 42,
       seeds: 3,
       againstRandom: true,
-      tune: 'workgroup64x64'
+      tune: 'workgroup64x64',
+      float16Products: true
     }
     expect(writeLink(values)).toBe(
-      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&maximumLength=128&precision=int8&gradientCheckpointing=yes&trainingExamples=40&seed=42&seeds=3&againstRandom=yes&tune=workgroup64x64'
+      'model=tuneground-7m&task=support&methods=allWeights&hybrids=softPrompt*allWeights,softPrompt-allWeights&steps=12&evaluateEvery=3&patience=2&batchSize=8&maximumLength=128&precision=int8&gradientCheckpointing=yes&trainingExamples=40&seed=42&seeds=3&againstRandom=yes&tune=workgroup64x64&float16Products=yes'
     )
     expect(readLink(writeLink(values), known)).toEqual({ values, notes: [] })
   })

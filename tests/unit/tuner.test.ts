@@ -4,7 +4,7 @@ import { CANDIDATES, chooseTile, type TileQuestion } from '../../src/engine/kern
 import { sizeClass, Tuner } from '../../src/engine/kernels/webgpu/tuner'
 
 const question: TileQuestion = { mode: 'NT', rows: 700, columns: 100, depth: 128, software: false }
-const device = (software = false) => ({ revision: 0, software })
+const device = (software = false, float16 = false) => ({ revision: 0, software, float16 })
 const small = { kind: 'register', rows: 4, columns: 4, groupRows: 8, groupColumns: 8 }
 
 test('sizes up to the next power of two share a choice, modes and packings do not', () => {
@@ -55,6 +55,23 @@ test('tiles that neighbours read together are used where there are neighbours to
   expect(chooseTile({ ...large, rows: 8 })).toMatchObject({ kind: 'register' })
   expect(CANDIDATES.quad8x8.tile(question)).toBeUndefined()
   expect(CANDIDATES.quad8x8.tile({ ...question, subgroups: true })).toMatchObject({ kind: 'quad', groupRows: 8, groupColumns: 8 })
+})
+
+test('float16 arithmetic stands for choice only where device and user allow it, apart from the choices without it', () => {
+  const run = device(false, true)
+  const tuner = new Tuner(run)
+  tuner.float16 = true
+  expect([tuner.float16, run.revision]).toEqual([true, 1])
+  const allowed = { ...question, float16: true }
+  expect(sizeClass(allowed)).not.toBe(sizeClass(question))
+  expect(CANDIDATES.float16x8x8.tile(allowed)).toMatchObject({ kind: 'float16', rows: 8, columns: 8 })
+  expect(CANDIDATES.float16x8x8.tile(question)).toBeUndefined()
+  tuner.tuning = 'float16x8x8'
+  expect(tuner.tilesFor(allowed)[0]).toMatchObject({ kind: 'float16' })
+  expect(tuner.tilesFor(question)).toEqual([chooseTile(question)])
+  const other = new Tuner(device())
+  other.float16 = true
+  expect(other.float16).toBe(false)
 })
 
 test('choices go out and come back; those of candidates that are no more are measured anew', () => {

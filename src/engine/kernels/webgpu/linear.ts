@@ -51,6 +51,7 @@ export function multiplyByWeight(
     rows: x.shape[0] as number,
     columns,
     depth,
+    forward: true,
     ...added
   })
 }

@@ -24,12 +24,14 @@ export interface MatmulOptions {
   bias?: tf.TensorInfo
   /** `[rows, columns]`, added. */
   residual?: tf.TensorInfo
+  /** Part of the forward pass: it may be computed in float16 where that is allowed. */
+  forward?: boolean
   /** In place of the tuner's. */
   tile?: Tile
 }
 
 /** One of several products in a dispatch: those of a group share their mode and packing, and what `MatmulMode` says. */
-export type MatmulPart = Omit<MatmulOptions, 'mode' | 'packing' | 'residual' | 'tile'>
+export type MatmulPart = Omit<MatmulOptions, 'mode' | 'packing' | 'residual' | 'forward' | 'tile'>
 
 interface Planned {
   program: Program
@@ -111,13 +113,18 @@ export function programOf(options: MatmulOptions & { tile: Tile }): Program {
   return plan(options.mode, [options], options.tile, options).program
 }
 
+/** Tilings of a product on this device, the wanted one first. */
+function tilesFor(run: Runner, size: Pick<TileQuestion, 'mode' | 'rows' | 'columns' | 'depth' | 'packing'>, forward: boolean): Tile[] {
+  const { software, subgroups } = run
+  const tuner = tunerOf(run)
+  return tuner.tilesFor({ ...size, software, subgroups, float16: forward && tuner.float16 })
+}
+
 /** Records one matrix product. Sums run in float32, in the order of the depth. */
 export function matmul(run: Runner, options: MatmulOptions): void {
-  const { mode, rows, columns, depth, packing, tile } = options
-  const question: TileQuestion = { mode, rows, columns, depth, packing, software: run.software, subgroups: run.subgroups }
-  const { program, dispatch } = firstCompiled(run, tile ? [tile] : tunerOf(run).tilesFor(question), (one) =>
-    plan(mode, [options], one, options)
-  )
+  const { mode, rows, columns, depth, packing, forward = false, tile } = options
+  const tiles = tile ? [tile] : tilesFor(run, { mode, rows, columns, depth, packing }, forward)
+  const { program, dispatch } = firstCompiled(run, tiles, (one) => plan(mode, [options], one, options))
   run.run(program, dispatch)
 }
 
@@ -128,30 +135,30 @@ export function matmul(run: Runner, options: MatmulOptions): void {
 export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], packing?: PackingId, wanted?: Tile): void {
   const total = (size: 'rows' | 'columns' | 'depth', split: MatmulMode): number =>
     mode === split ? parts.reduce((sum, part) => sum + part[size], 0) : parts[0]![size]
-  const question: TileQuestion = {
+  const size = {
     mode,
     rows: total('rows', 'TN'),
     columns: total('columns', 'NT'),
     depth: total('depth', 'NN'),
-    packing,
-    software: run.software,
-    subgroups: run.subgroups
+    packing
   }
-  const tiles = wanted ? [wanted] : tunerOf(run).tilesFor(question).slice(0, 2)
+  // The one way in which products of the forward pass are grouped, see `linearGroup`.
+  const forward = mode === 'NT'
+  const tiles = wanted ? [wanted] : tilesFor(run, size, forward).slice(0, 2)
   const { program, dispatch } = firstCompiled(run, tiles, (tile) => plan(mode, parts, tile, { packing }))
   const buffers = dispatch.outputs.length + (dispatch.inputs?.length ?? 0)
   const binds = parts.length > 1 && buffers <= run.device.limits.maxStorageBuffersPerShaderStage
   if (binds && (wanted || !run.software || run.isCompiled(program))) run.run(program, dispatch)
-  else separately(run, mode, parts, packing)
+  else separately(run, mode, parts, packing, forward)
 }
 
-function separately(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], packing?: PackingId): void {
+function separately(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], packing: PackingId | undefined, forward: boolean): void {
   let before: tf.TensorInfo | undefined
   parts.forEach((part, at) => {
     const isLast = at === parts.length - 1
     // A buffer cannot be read and written in one dispatch, so sums in between have one of their own.
     const output = mode === 'NN' && !isLast ? run.allocate([part.rows, part.columns]) : part.output
-    matmul(run, { ...part, mode, packing, output, residual: before })
+    matmul(run, { ...part, mode, packing, output, residual: before, forward })
     if (before) run.free(before)
     before = mode === 'NN' && !isLast ? output : undefined
   })

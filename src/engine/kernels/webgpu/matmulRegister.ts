@@ -48,6 +48,7 @@ const shared = (bit: string, swap: string): Side => ({
 /** Lanes side by side share their rows, lanes above each other their columns. */
 const SIDES: Record<RegisterTile['kind'], { down: Side; along: Side }> = {
   register: { down: ALONE, along: ALONE },
+  float16: { down: ALONE, along: ALONE },
   quad: { down: shared('lane.x', 'quadSwapX'), along: shared('lane.y', 'quadSwapY') }
 }
 
@@ -56,7 +57,7 @@ function findPlace({ kind, rows, columns, groupRows, groupColumns }: RegisterTil
   const first = (corner: string): string => `let row = (place.y * ${groupRows}u + mine.y) * ${rows}u;
 let column = (place.x * ${groupColumns}u + mine.x) * ${columns}u;
 if (row${corner && ` - lane.y * ${rows}u`} >= rows || column${corner && ` - lane.x * ${columns}u`} >= columns) { return; }`
-  if (kind === 'register') return `let mine = member.xy;\n${first('')}`
+  if (kind !== 'quad') return `let mine = member.xy;\n${first('')}`
   return `let lane = vec2<u32>(rank, rank >> 1u) & vec2<u32>(1u);
 let mine = vec2<u32>((rank >> 2u) % ${groupColumns / 2}u, (rank >> 2u) / ${groupColumns / 2}u) * 2u + lane;
 ${first('lane')}`
@@ -82,9 +83,15 @@ const program = variants(
     const { down, along } = SIDES[kind]
     const quads = tileColumns / 4
     const sums = numbered(tileRows * quads).map((at) => `sum${Math.floor(at / quads)}_${at % quads}`)
-    /** sum_row_quad += left(row) * right(quad) for every row and quad. */
-    const multiply = (left: (row: number) => string, right: (quad: number) => string): string =>
-      unroll(tileRows * quads, (at) => `${sums[at]} += ${left(Math.floor(at / quads))} * ${right(at % quads)};`)
+    const rounded = (value: string): string => (kind === 'float16' ? `vec4<f16>(${value})` : value)
+    /** sum_row_quad += left(row) * right(quad) for every row and quad; in float16, by way of the sum of a round. */
+    const multiply = (step: number, left: (row: number) => string, right: (quad: number) => string): string =>
+      unroll(tileRows * quads, (at) => {
+        const product = `${left(Math.floor(at / quads))} * ${right(at % quads)}`
+        if (kind !== 'float16') return `${sums[at]} += ${product};`
+        if (step === 0) return `var round_${sums[at]} = ${product};`
+        return `round_${sums[at]} += ${product};${step === DEEP - 1 ? `\n${sums[at]} += vec4<f32>(round_${sums[at]});` : ''}`
+      })
     /** Four depths: what is read for all, then for each depth what it reads and multiplies. */
     const loop = (part: number): string => {
       const { left, right, depth } = partNames(variant, part)
@@ -92,7 +99,7 @@ const program = variants(
       const rowReads = down.declare(
         tileRows,
         (row) => `a${row}`,
-        (row) => `load_${left}(row${row}, k / ${DEEP}u)`
+        (row) => rounded(`load_${left}(row${row}, k / ${DEEP}u)`)
       )
       const round: Record<typeof mode, () => string> = {
         NT: () => `${rowReads}
@@ -105,9 +112,9 @@ ${unroll(
   (step) => `${along.declare(
     quads,
     (quad) => `across${step}_${quad}`,
-    (quad) => `vec4<f32>(${[0, 1, 2, 3].map((at) => `b${quad}_${at}.${axis(step)}`).join(', ')})`
+    (quad) => rounded(`vec4<f32>(${[0, 1, 2, 3].map((at) => `b${quad}_${at}.${axis(step)}`).join(', ')})`)
   )}
-${multiply(rowAt(step), (quad) => `across${step}_${quad}`)}`
+${multiply(step, rowAt(step), (quad) => `across${step}_${quad}`)}`
 )}`,
         NN: () => `${rowReads}
 ${unroll(
@@ -115,9 +122,9 @@ ${unroll(
   (step) => `${along.declare(
     quads,
     (quad) => `b${step}_${quad}`,
-    (quad) => `load_${right}(min(k + ${step}u, ${depth} - 1u), quad${quad})`
+    (quad) => rounded(`load_${right}(min(k + ${step}u, ${depth} - 1u), quad${quad})`)
   )}
-${multiply(rowAt(step), (quad) => `b${step}_${quad}`)}`
+${multiply(step, rowAt(step), (quad) => `b${step}_${quad}`)}`
 )}`,
         // Beyond the depth the left operand is zero, and no sum changes.
         TN: () =>
@@ -134,6 +141,7 @@ ${along.declare(
   (quad) => `load_${right}(min(k + ${step}u, ${depth} - 1u), quad${quad})`
 )}
 ${multiply(
+  step,
   (row) => `a${step}_${Math.floor(row / 4)}.${axis(row)}`,
   (quad) => `b${step}_${quad}`
 )}`
@@ -157,6 +165,7 @@ ${multiply(
     return {
       ...declared,
       subgroups: kind === 'quad',
+      float16: kind === 'float16',
       workgroup: kind === 'quad' ? ([groupColumns * groupRows] as const) : ([groupColumns, groupRows] as const),
       declarations: declarations.join('\n'),
       main: `${findPart(variant)}

@@ -16,6 +16,8 @@ export interface Program {
   workgroup: readonly [number, number?]
   /** Neighbours in a subgroup hand each other values; runs only on devices that have the feature. */
   subgroups?: boolean
+  /** Computes with float16; runs only on devices that have the feature. */
+  float16?: boolean
   /** Functions and workgroup variables in front of `main`. */
   declarations?: string
   /**
@@ -68,6 +70,7 @@ export function wgsl(program: Program): string {
   const outputs = Object.entries(program.outputs)
   const inputs = Object.entries(program.inputs ?? {})
   const bindings = [
+    ...(program.float16 ? ['enable f16;'] : []),
     // Four neighbours leave together or not at all, which the language's own analysis cannot see.
     ...(program.subgroups ? ['enable subgroups;', 'diagnostic(off, subgroup_uniformity);'] : []),
     ...outputs.map(([name, type], at) => `@group(0) @binding(${at}) var<storage, read_write> ${name}: array<${type}>;`),

@@ -66,6 +66,8 @@ export class Runner {
   readonly software: boolean
   /** Neighbours in a subgroup can hand each other values. */
   readonly subgroups: boolean
+  /** Shaders can compute with float16. */
+  readonly float16: boolean
   readonly adapter: string
   readonly device: GPUDevice
   /** Rises when a better program is there than the one that runs: what was recorded before runs the lesser one. */
@@ -88,6 +90,7 @@ export class Runner {
     this.device = device
     this.software = report.software
     this.subgroups = device.features.has('subgroups')
+    this.float16 = device.features.has('shader-f16')
     this.adapter = report.adapter
   }
 

@@ -4,13 +4,14 @@ import type { MatmulMode } from './matmulParts'
 
 /**
  * `register`: each thread computes `rows` x `columns` outputs in registers and reads its operands straight from memory; no barrier, no shared memory.
- * `quad`: the same, and four neighbours of a subgroup, two by two, each read half of what they need and swap the rest.
+ * `float16`: the same, and operands are rounded to float16, in which four depths are multiplied and added; their sums are added in float32.
+ * `quad`: as `register`, and four neighbours of a subgroup, two by two, each read half of what they need and swap the rest.
  * `workgroup`: 64 x 64 outputs by 256 threads, which share their operands through workgroup memory, 16 deep at a time.
  */
 export type Tile = RegisterTile | { kind: 'workgroup' }
 
 export interface RegisterTile {
-  kind: 'register' | 'quad'
+  kind: 'register' | 'quad' | 'float16'
   rows: number
   columns: number
   /** Threads of a workgroup along each side. */
@@ -30,6 +31,8 @@ export interface TileQuestion {
   software: boolean
   /** Neighbours in a subgroup can hand each other values. */
   subgroups?: boolean
+  /** Float16 arithmetic may be used: the device has it, the user allows it, and the product is not a gradient, whose numbers fall below its range. */
+  float16?: boolean
 }
 
 interface Preference {
@@ -125,7 +128,18 @@ const quad = (rows: number, columns: number): Candidate => ({
   tile: (question) => quadTile([rows, columns], question)
 })
 
-/** The tilings that are timed against each other. All of them add in the order of the depth, so the choice changes no number. */
+const half = (rows: number, columns: number): Candidate => ({
+  title: `${rows} × ${columns} in registers, float16 arithmetic`,
+  tile: (question) => {
+    const tile = question.float16 && question.mode !== 'TN' ? registerTile([rows, columns], question) : undefined
+    return tile && { ...tile, kind: 'float16' }
+  }
+})
+
+/**
+ * The tilings that are timed against each other. All of them add in the order of the depth, so the choice changes no number; only those in float16 do, and
+ * they stand for choice only where float16 is allowed.
+ */
 export const CANDIDATES = {
   register4x4: register(4, 4),
   register8x4: register(8, 4),
@@ -137,6 +151,8 @@ export const CANDIDATES = {
   quad8x8: quad(8, 8),
   quad8x16: quad(8, 16),
   quad16x16: quad(16, 16),
+  float16x8x4: half(8, 4),
+  float16x8x8: half(8, 8),
   workgroup64x64: {
     title: '64 × 64 in workgroup memory',
     tile: ({ rows, columns }) => (rows >= 32 && columns >= 32 ? { kind: 'workgroup' } : undefined)

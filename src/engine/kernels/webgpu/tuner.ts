@@ -20,18 +20,20 @@ export type MeasuredChoices = Record<string, MeasuredChoice>
 
 const upToPowerOfTwo = (size: number): number => 2 ** Math.ceil(Math.log2(size))
 
-/** Sizes that share a choice: mode, each side up to the next power of two, packing. */
-export function sizeClass({ mode, rows, columns, depth, packing }: TileQuestion): string {
-  return [mode, ...[rows, columns, depth].map(upToPowerOfTwo), packing ?? 'float32'].join(' ')
+/** Sizes that share a choice: mode, each side up to the next power of two, packing, and whether float16 arithmetic stands for choice. */
+export function sizeClass({ mode, rows, columns, depth, packing, float16 }: TileQuestion): string {
+  const sides = [rows, columns, depth].map(upToPowerOfTwo)
+  return [mode, ...sides, packing ?? 'float32', ...(float16 ? ['float16-arithmetic'] : [])].join(' ')
 }
 
 export class Tuner {
   #tuning: Tuning = 'auto'
+  #float16 = false
   #choices = new Map<string, MeasuredChoice>()
   /** Size classes that were met and not yet measured, by the first product of each. */
   #open = new Map<string, TileQuestion>()
 
-  constructor(readonly run: Pick<Runner, 'revision' | 'software'>) {}
+  constructor(readonly run: Pick<Runner, 'revision' | 'software' | 'float16'>) {}
 
   get tuning(): Tuning {
     return this.#tuning
@@ -40,6 +42,18 @@ export class Tuner {
   set tuning(tuning: Tuning) {
     if (tuning === this.#tuning) return
     this.#tuning = tuning
+    this.run.revision++
+  }
+
+  /** Whether products of the forward pass may be computed in float16: false until the user allows it, and wherever the device cannot. */
+  get float16(): boolean {
+    return this.#float16
+  }
+
+  set float16(allowed: boolean) {
+    const float16 = allowed && this.run.float16
+    if (float16 === this.#float16) return
+    this.#float16 = float16
     this.run.revision++
   }
 

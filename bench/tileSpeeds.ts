@@ -30,25 +30,28 @@ const SIDES: readonly (readonly [number, number])[] = [
 
 const TILES: readonly Tile[] = [
   ...SIDES.map(([rows, columns]) => ({ kind: 'register' as const, rows, columns, groupRows: 8, groupColumns: 8 })),
+  { kind: 'quad', rows: 8, columns: 8, groupRows: 2, groupColumns: 2 },
   { kind: 'workgroup' }
 ]
 
-const nameOf = (tile: Tile): string => (tile.kind === 'register' ? `${tile.rows}x${tile.columns}` : '64x64 shared')
+const nameOf = (tile: Tile): string =>
+  tile.kind === 'workgroup' ? '64x64 shared' : `${tile.rows}x${tile.columns}${tile.kind === 'register' ? '' : ` ${tile.kind}`}`
 
 /** By the least GPU time of `rounds`: the one that was disturbed the least. Empty where the device has no timestamps. */
 export async function measureTiles(products: readonly Product[], rounds: number): Promise<TileSpeed[]> {
   const run = runner()
   const { backend, report } = webGpuHandle()!
   const speeds: TileSpeed[] = []
+  const timed = TILES.filter(({ kind }) => kind !== 'quad' || run.subgroups)
   if (!report.features.includes('timestamp-query')) return speeds
   for (const product of products) {
     const { mode, rows, columns, depth } = product
     const left = tf.randomUniform(mode === 'TN' ? [depth, rows] : [rows, depth])
     const right = tf.randomUniform(mode === 'NT' ? [columns, depth] : [depth, columns])
     const output = tf.zeros([rows, columns])
-    const least = TILES.map(() => Infinity)
+    const least = timed.map(() => Infinity)
     for (let round = 0; round <= rounds; round++) {
-      for (const [at, tile] of TILES.entries()) {
+      for (const [at, tile] of timed.entries()) {
         const times = await timePrograms(backend, run, async () => {
           matmul(run, { mode, output, left, right, rows, columns, depth, tile })
           await output.data()
@@ -58,8 +61,12 @@ export async function measureTiles(products: readonly Product[], rounds: number)
     }
     tf.dispose([left, right, output])
     const gigaflops = least.map((time) => (2 * rows * columns * depth) / time / 1e6)
-    const tiles = Object.fromEntries(TILES.map((tile, at) => [nameOf(tile), gigaflops[at]!]))
-    speeds.push({ ...product, tiles, chosen: nameOf(chooseTile({ mode, rows, columns, depth, software: run.software })) })
+    const tiles = Object.fromEntries(timed.map((tile, at) => [nameOf(tile), gigaflops[at]!]))
+    speeds.push({
+      ...product,
+      tiles,
+      chosen: nameOf(chooseTile({ mode, rows, columns, depth, software: run.software, subgroups: run.subgroups }))
+    })
   }
   return speeds
 }

@@ -7,6 +7,8 @@ export type Fault =
   | { kind: 'status'; status: number; headers?: Record<string, string> }
   /** The connection breaks behind so many bytes of the answer. */
   | { kind: 'cut'; after: number }
+  /** The answer ends behind so many bytes in good order, so that the browser hands on all of them: of a broken one it may drop what was not yet read. */
+  | { kind: 'short'; after: number }
   /** One byte is another, so that the checksum is. */
   | { kind: 'flip' }
   /** Sends more than it announced. */
@@ -127,11 +129,12 @@ function sendFile(request: IncomingMessage, response: ServerResponse, bytes: Buf
   const headers: Record<string, string | number> = { ...CORS, ETag: '"a-git-hash"', 'Accept-Ranges': 'bytes' }
   if (from !== undefined) headers['Content-Range'] = `bytes ${from}-${to}/${bytes.length}`
   // A server that sends more than it announced announces nothing.
-  if (fault?.kind !== 'longer') headers['Content-Length'] = part.length
+  if (fault?.kind !== 'longer') headers['Content-Length'] = fault?.kind === 'short' ? fault.after : part.length
   response.writeHead(from === undefined ? 200 : 206, headers)
   if (fault?.kind === 'stall') return void response.flushHeaders()
   // Ended, and not destroyed: a reset may overtake the bytes that were sent.
   if (fault?.kind === 'cut') return void response.write(part.subarray(0, fault.after), () => response.socket?.end())
+  if (fault?.kind === 'short') return void response.end(part.subarray(0, fault.after))
   if (fault?.kind === 'flip' && part.length > 0) part[part.length - 1]! ^= 1
   response.end(fault?.kind === 'longer' ? Buffer.concat([part, part]) : part)
 }

@@ -96,7 +96,7 @@ test.describe('with its service worker', () => {
 test('a download that was cut goes on after a reload, from where it stopped', async ({ page }) => {
   await openDialog(page)
   await find(page, 'org/tiny')
-  hub.fail('blob/model.safetensors', { kind: 'cut', after: 100_000 })
+  hub.fail('blob/model.safetensors', { kind: 'short', after: 100_000 })
   hub.fail('blob/model.safetensors', { kind: 'status', status: 429, headers: { 'Retry-After': '9' } })
   await press(page, /^Download/)
   await expect(problem(page)).toContainText('Wait 9 seconds')

@@ -1,5 +1,5 @@
 // Times the tilings of matrix products against each other, one size class at a time, between two pieces of work on the device.
-import type * as tf from '@tensorflow/tfjs'
+import * as tf from '@tensorflow/tfjs'
 import { wordsPerRow } from '../packings'
 import { matmul, programOf } from './matmul'
 import type { Runner } from './run'
@@ -13,6 +13,8 @@ import { sizeClass, tunerOf } from './tuner'
 const LEAST_MILLISECONDS = 4
 const MOST_REPEATS = 64
 const ROUNDS = 3
+/** Numbers of both operands up to which a product is also checked; those of larger and of packed ones have no contents. */
+const MOST_CHECKED = 2 ** 22
 
 interface Trial {
   id: CandidateId
@@ -28,6 +30,8 @@ interface Measurement {
   compiling: Promise<void>
   /** Undefined while they are being compiled. */
   trials?: Trial[]
+  /** What the first trial's product gave; another that gives something else is dropped: a driver may number the lanes of a subgroup in its own way. */
+  expected?: ArrayLike<number>
 }
 
 const measurements = new WeakMap<Runner, Measurement>()
@@ -40,13 +44,19 @@ export async function measureNext(run: Runner): Promise<boolean> {
   const tuner = tunerOf(run)
   const question = tuner.next()
   if (!question) return false
-  const { key, trials } = measurementOf(run, question)
+  const measurement = measurementOf(run, question)
+  const { key, trials } = measurement
   if (!trials) return false
   // In turn, so that whatever else the machine does disturbs all alike.
   const next = trials.reduce<Trial | undefined>((least, trial) => (least && least.rounds <= trial.rounds ? least : trial), undefined)
   if (next && next.rounds <= ROUNDS) {
-    next.milliseconds = Math.min(next.milliseconds, await time(run, question, next))
+    const { milliseconds, values } = await time(run, question, next)
+    next.milliseconds = Math.min(next.milliseconds, milliseconds)
     next.rounds++
+    if (values && next.tile.kind !== 'float16') {
+      measurement.expected ??= values
+      if (!agrees(values, measurement.expected)) trials.splice(trials.indexOf(next), 1)
+    }
     return false
   }
   const [best] = [...trials].sort((a, b) => a.milliseconds - b.milliseconds)
@@ -89,14 +99,27 @@ async function compiledTrials(run: Runner, question: TileQuestion): Promise<Tria
   return trials
 }
 
-/** Milliseconds of one product; the first time warms up and tells how often to repeat it. */
-async function time(run: Runner, question: TileQuestion, { tile, milliseconds }: Trial): Promise<number> {
+/** Small whole numbers in an order that does not repeat along rows or columns: their products are exact. */
+const operand = (size: number, seed: number): Float32Array =>
+  Float32Array.from({ length: size }, (_, at) => ((Math.imul(at + seed, 0x9e3779b1) >>> 24) % 17) - 8)
+
+const agrees = (values: ArrayLike<number>, expected: ArrayLike<number>): boolean =>
+  values.length === expected.length && Array.from(values).every((value, at) => value === expected[at])
+
+/** Milliseconds of one product; the first time warms up, tells how often to repeat it, and what it gives, where that is checked. */
+async function time(
+  run: Runner,
+  question: TileQuestion,
+  { tile, milliseconds }: Trial
+): Promise<{ milliseconds: number; values?: ArrayLike<number> }> {
   const { mode, rows, columns, depth, packing } = question
+  const isFirst = !Number.isFinite(milliseconds)
+  const isChecked = isFirst && !packing && (rows + columns) * depth <= MOST_CHECKED
+  const left = isChecked ? run.upload(operand(rows * depth, 1)) : run.allocate([rows, depth])
   const [lines, length] = mode === 'NT' ? [columns, depth] : [depth, columns]
-  const left = run.allocate([rows, depth])
-  const right = run.allocate([lines, packing ? wordsPerRow(packing, length) : length])
+  const right = isChecked ? run.upload(operand(lines * length, 2)) : run.allocate([lines, packing ? wordsPerRow(packing, length) : length])
   const output = run.allocate([rows, columns])
-  const repeats = Number.isFinite(milliseconds) ? Math.min(MOST_REPEATS, Math.ceil(LEAST_MILLISECONDS / milliseconds)) : 1
+  const repeats = isFirst ? 1 : Math.min(MOST_REPEATS, Math.ceil(LEAST_MILLISECONDS / milliseconds))
   try {
     run.flush()
     await run.device.queue.onSubmittedWorkDone()
@@ -104,7 +127,8 @@ async function time(run: Runner, question: TileQuestion, { tile, milliseconds }:
     for (let at = 0; at < repeats; at++) matmul(run, { ...question, left, right, output, tile })
     run.flush()
     await run.device.queue.onSubmittedWorkDone()
-    return (performance.now() - started) / repeats
+    const took = (performance.now() - started) / repeats
+    return { milliseconds: took, values: isChecked ? ((await tf.backend().read(output.dataId)) as Float32Array) : undefined }
   } finally {
     run.free(left, right, output)
   }

@@ -9,21 +9,6 @@ import type { Batch } from '../src/engine/model/batch'
 import { Random } from '../src/engine/random'
 import type { LlamaShape, StepSpec } from './types'
 
-export interface StepCase extends StepSpec {
-  name: string
-}
-
-const TOY: LlamaShape = { vocabulary: 4096, hidden: 128, layers: 4, heads: 4, intermediate: 352 }
-/** The embedded model, public/models/tuneground-2m. */
-const TUNEGROUND_2M: LlamaShape = { vocabulary: 8192, hidden: 128, layers: 4, heads: 4, intermediate: 384 }
-
-export const STEP_CASES: StepCase[] = [
-  { name: 'toy, all weights, loss at every token', shape: TOY, batch: 4, time: 64, method: 'allWeights', labels: 'all' },
-  { name: 'toy, soft prompt, one label a row', shape: TOY, batch: 4, time: 64, method: 'softPrompt', labels: 'last' },
-  { name: 'tuneground-2m, all weights, one label a row', shape: TUNEGROUND_2M, batch: 16, time: 48, method: 'allWeights', labels: 'last' },
-  { name: 'tuneground-2m, soft prompt, one label a row', shape: TUNEGROUND_2M, batch: 16, time: 48, method: 'softPrompt', labels: 'last' }
-]
-
 export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }: LlamaShape): Promise<Decoder> {
   const random = new Random(1)
   const tensors: Record<string, { data: Float32Array; shape: number[] }> = {}

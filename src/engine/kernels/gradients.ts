@@ -1,5 +1,7 @@
 // Gradients of a loss on TensorFlow.js's tape, walked so that every tensor is freed as soon as nothing behind it needs it.
 import * as tf from '@tensorflow/tfjs'
+import { Recomputed } from './recomputed'
+import { isWebGpu } from './webgpu/run'
 
 interface TapeNode {
   kernelName: string
@@ -21,6 +23,7 @@ interface Walk {
   dependent: Set<number>
   read: number
   checkpointing: boolean
+  recomputed: Recomputed
 }
 
 export interface GradientOptions {
@@ -61,10 +64,11 @@ export function valueAndGradients(
   { checkpointing = false }: GradientOptions = {}
 ): { value: tf.Scalar; gradients: tf.Tensor[] } {
   if (tapeEngine().state.gradientDepth > 0) throw new Error('Gradients of gradients are not taken.')
-  const walk: Walk = { dependent: new Set(xs.map(({ id }) => id)), read: 0, checkpointing }
+  const walk: Walk = { dependent: new Set(xs.map(({ id }) => id)), read: 0, checkpointing, recomputed: new Recomputed() }
   const { value, tape } = recorded(loss, walk)
   const gradients = new Map<number, tf.Tensor>([[value.id, tf.ones([])]])
-  walkBack(usedBy(value, tape, walk.dependent), walk.dependent, gradients)
+  walkBack(usedBy(value, tape, walk.dependent), walk, gradients)
+  walk.recomputed.dispose()
   const found = xs.map((x) => gradients.get(x.id))
   const missing = found.indexOf(undefined)
   if (missing >= 0) {
@@ -81,9 +85,14 @@ export function valueAndGradients(
 export function modelBlock(block: (x: tf.Tensor2D) => tf.Tensor2D, x: tf.Tensor2D): tf.Tensor2D {
   const walk = current
   const tape = tapeEngine().state.activeTape
-  if (!walk?.checkpointing || !tape) return tf.tidy(() => block(x))
-  readTape(walk)
+  if (!walk || !tape) return tf.tidy(() => block(x))
   const begin = tape.length
+  if (!walk.checkpointing) {
+    const y = tf.tidy(() => block(x))
+    walk.recomputed.drop(tape.slice(begin))
+    return y
+  }
+  readTape(walk)
   const y = tf.tidy(() => block(x))
   readTape(walk)
   const used = usedBy(y, tape.splice(begin), walk.dependent)
@@ -101,16 +110,28 @@ export function modelBlock(block: (x: tf.Tensor2D) => tf.Tensor2D, x: tf.Tensor2
     outputs: [y],
     saved: [kept],
     gradient: ([dy]) => {
-      const again: Walk = { dependent: new Set(entering.map((tensor) => standIn(tensor).id)), read: 0, checkpointing: false }
+      const dependent = new Set(entering.map((tensor) => standIn(tensor).id))
+      const again: Walk = { dependent, read: 0, checkpointing: false, recomputed: new Recomputed() }
       const { value, tape: nodes } = recorded(() => block(kept), again)
       const gradients = new Map<number, tf.Tensor>([[value.id, (dy as tf.Tensor).clone()]])
-      walkBack(usedBy(value, nodes, again.dependent), again.dependent, gradients)
+      walkBack(usedBy(value, nodes, again.dependent), again, gradients)
       value.dispose()
       return Object.fromEntries(entering.map((tensor) => [tensor.id, () => gradients.get(standIn(tensor).id) as tf.Tensor]))
     }
   }
   tape.push(node)
   return y
+}
+
+/**
+ * `make(...inputs)`, which takes little time: within a `modelBlock` the gradients of what reads it compute it again where they would have to keep it. `make` may
+ * read only what outlives the walk beside its inputs.
+ */
+export function cheap<Inputs extends tf.Tensor[]>(make: (...inputs: Inputs) => tf.Tensor2D, ...inputs: Inputs): tf.Tensor2D {
+  const result = make(...inputs)
+  // The composed forms keep so much that this would spare little, for more time.
+  if (isWebGpu()) current?.recomputed.note(result, inputs, make as (...again: tf.Tensor[]) => tf.Tensor)
+  return result
 }
 
 /** Runs `work` with the tape on, and reads all of it. */
@@ -124,6 +145,7 @@ function recorded<Value extends tf.Tensor>(work: () => Value, walk: Walk): { val
     return { value, tape: engine.state.activeTape ?? [] }
   } catch (error) {
     engine.state.activeTape?.forEach(freeSaved)
+    walk.recomputed.dispose()
     throw error
   } finally {
     engine.endTape()
@@ -170,8 +192,9 @@ function shareOf(thunk: () => tf.Tensor, before: tf.Tensor | undefined): { own: 
 }
 
 /** Takes the gradient of each node in turn and adds it to its inputs'; `gradients`, by tensor id, ends with those of the tensors that no node made. */
-function walkBack(nodes: readonly TapeNode[], dependent: ReadonlySet<number>, gradients: Map<number, tf.Tensor>): void {
+function walkBack(nodes: readonly TapeNode[], { dependent, recomputed }: Walk, gradients: Map<number, tf.Tensor>): void {
   for (const node of nodes) {
+    recomputed.restore(node)
     const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null)
     // A scope for the whole node: gradients that one dispatch computes together are made before the first is asked for.
     const fresh = tf.tidy(() => {

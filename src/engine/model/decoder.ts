@@ -6,7 +6,7 @@ import { attention, type AttentionInputs } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
-import { modelBlock } from '../kernels/gradients'
+import { cheap, modelBlock } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
@@ -207,8 +207,10 @@ export class Decoder {
 
   #norm(x: tf.Tensor2D, path: string, adaptation: Adaptation): tf.Tensor2D {
     const weight = this.#vector(`${path}.weight`, adaptation)
-    if (this.config.norm === 'rmsNorm') return rmsNorm(x, weight, this.config.normEpsilon)
-    return layerNorm(x, weight, this.#vector(`${path}.bias`, adaptation), this.config.normEpsilon)
+    const { norm, normEpsilon } = this.config
+    if (norm === 'rmsNorm') return cheap((states: tf.Tensor2D) => rmsNorm(states, weight, normEpsilon), x)
+    const bias = this.#vector(`${path}.bias`, adaptation)
+    return cheap((states: tf.Tensor2D) => layerNorm(states, weight, bias, normEpsilon), x)
   }
 
   #project(x: tf.Tensor2D, { path, layout, bias }: Projection, adaptation: Adaptation, residual?: tf.Tensor2D): tf.Tensor2D {
@@ -316,9 +318,10 @@ export class Decoder {
   #activate(x: tf.Tensor2D, layer: LayerLayout, adaptation: Adaptation): tf.Tensor2D {
     if (layer.gate) {
       const [gate, up] = this.#projectAll(x, [layer.gate, layer.up], adaptation)
-      return swiglu(gate as tf.Tensor2D, up as tf.Tensor2D)
+      return cheap(swiglu, gate as tf.Tensor2D, up as tf.Tensor2D)
     }
-    return gelu(this.#project(x, layer.up, adaptation), this.config.mlp === 'geluErf' ? 'erf' : 'tanh')
+    const form = this.config.mlp === 'geluErf' ? 'erf' : 'tanh'
+    return cheap((states: tf.Tensor2D) => gelu(states, form), this.#project(x, layer.up, adaptation))
   }
 
   #checkLength(length: number): void {

@@ -6,8 +6,10 @@ import type { LayerLayout, Projection } from '../model/layout'
 export interface Floats {
   /** All that the forward pass makes, whether it is kept or not. */
   all: number
-  /** What the gradients read. */
+  /** What is kept for the gradients. */
   kept: number
+  /** What the gradients read beside that, and compute again; see `kernels/recomputed.ts`. */
+  dropped: number
   /** Gradients that are under way at once in the backward pass. */
   back: number
 }
@@ -22,7 +24,7 @@ export interface BlockFloats {
 
 /**
  * Counts one layer as `Decoder` runs it. A product keeps its input only where its weight, or an adapter beside it, is trained; norms, attention and
- * activations keep theirs where anything trained lies in front of them.
+ * activations keep theirs where anything trained lies in front of them, and what norms and activations then give need not be kept.
  * @param trained names of trained tensors: weights of the base, `<path>.lora_A.weight`, `<path>.ia3_l`, `prefix.<layer>...`
  * @param enters whether what enters the layer depends on anything trained
  */
@@ -44,6 +46,15 @@ export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: 
   const intoMlp = intoAttention || moves(output)
   const depends = intoMlp || trains(layer.mlpNorm) || [...rising, down].some(moves)
   const inner = rising.length * intermediateSize
+  /** Floats of a product's input, where it is needed: kept, or dropped where that is kept which it is made of. */
+  const inputOf = (reader: Projection[], width: number, isMadeAgain: boolean): Pick<Floats, 'kept' | 'dropped'> => {
+    const floats = reader.some(keepsInput) ? width : 0
+    return isMadeAgain ? { kept: 0, dropped: floats } : { kept: floats, dropped: 0 }
+  }
+  const keepsInner = intoMlp || trains(layer.mlpNorm) || rising.some(moves)
+  const normed = inputOf(reading, hiddenSize, enters || trains(layer.attentionNorm))
+  const mlpNormed = inputOf(rising, hiddenSize, intoMlp || trains(layer.mlpNorm))
+  const active = inputOf([down], intermediateSize, keepsInner)
   return {
     attention: {
       all:
@@ -55,18 +66,16 @@ export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: 
         beside(reading),
       kept:
         (enters ? hiddenSize + 1 : 0) +
-        (reading.some(keepsInput) ? hiddenSize : 0) +
+        normed.kept +
         (intoAttention ? queries + 2 * keys + 2 * heads : 0) +
         (keepsInput(output) ? queries : 0),
+      dropped: normed.dropped,
       back: 2 * hiddenSize + 2 * (queries + 2 * keys) + queries
     },
     mlp: {
       all: 3 * hiddenSize + inner + intermediateSize + beside([...rising, output, down]),
-      kept:
-        (intoMlp ? hiddenSize + 1 : 0) +
-        (rising.some(keepsInput) ? hiddenSize : 0) +
-        (intoMlp || trains(layer.mlpNorm) || rising.some(moves) ? inner : 0) +
-        (keepsInput(down) ? intermediateSize : 0),
+      kept: (intoMlp ? hiddenSize + 1 : 0) + mlpNormed.kept + (keepsInner ? inner : 0) + active.kept,
+      dropped: mlpNormed.dropped + active.dropped,
       back: 2 * hiddenSize + inner + intermediateSize
     },
     depends

@@ -114,7 +114,7 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
     const { attention, mlp, depends: leaves } = blockFloats(config, layer, names, entered)
     depends = leaves
     const behind = index === config.layers - 1 ? batch.labelRows : rows
-    const bytes = (kind: 'all' | 'kept'): number => FLOAT32_BYTES * (rows * attention[kind] + behind * mlp[kind])
+    const bytes = (kind: 'all' | 'kept' | 'dropped'): number => FLOAT32_BYTES * (rows * attention[kind] + behind * mlp[kind])
     const back = FLOAT32_BYTES * Math.max(rows * attention.back, behind * mlp.back)
     const entering = entered ? FLOAT32_BYTES * rows * config.hiddenSize : 0
     const trainedBytes = Object.entries(shapes).reduce(
@@ -124,7 +124,7 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
     return {
       all: bytes('all'),
       kept: recipe.gradientCheckpointing ? entering : bytes('kept'),
-      again: recipe.gradientCheckpointing ? bytes('kept') : 0,
+      again: recipe.gradientCheckpointing ? bytes('kept') + bytes('dropped') : 0,
       trained: trainedBytes,
       back
     }
@@ -135,13 +135,16 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   const note = (gradients: number, activations: number): void => {
     if (gradients + activations > worst.gradients + worst.activations) worst = { gradients, activations }
   }
+  const isAdapted = [...names].some((name) => name.endsWith('.lora_A.weight'))
   /** What was freed counts until the commands that use it are submitted. */
   let freed = virtual > 0 ? 2 * states : states
   const waiting = (alive: number): number => Math.min(freed, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
   for (const { all, kept: keeps } of blocks) {
     const alive = kept + states + all
     note(0, alive + waiting(alive))
-    freed = recipe.gradientCheckpointing ? LAYERS_A_SUBMIT * (all - keeps) : freed + all - keeps
+    if (recipe.gradientCheckpointing) freed = LAYERS_A_SUBMIT * (all - keeps)
+    // With adapters a layer takes more than a submit: nothing of earlier ones waits.
+    else freed = all - keeps + (isAdapted ? 0 : freed)
     kept += keeps
   }
   let gradients = names.has(layout.head) ? FLOAT32_BYTES * elementsOf(shapes[layout.head]!) : 0

@@ -81,11 +81,11 @@ test('a race ends in a table, matrices with examples and answers to a typed text
 })
 
 test('a race that is killed goes on after a reload with the same losses', async ({ page }) => {
-  const query = 'steps=160&evaluateEvery=20&seed=5'
+  const query = 'steps=80&evaluateEvery=20&seed=5'
   await startRace(page, query)
   await finished(page)
   const whole = { soft: await exportRun(page, 'Soft prompt'), all: await exportRun(page, 'All weights') }
-  expect(whole.all.losses).toHaveLength(160)
+  expect(whole.all.losses).toHaveLength(80)
   await deleteAllRuns(page)
   await page.reload()
 
@@ -98,7 +98,7 @@ test('a race that is killed goes on after a reload with the same losses', async 
   await crashed
   const reopened = await page.context().newPage()
   await reopened.goto(page.url())
-  await expect(reopened.getByText(/Your race stopped at step \d+ of 160/)).toBeVisible({ timeout: 60_000 })
+  await expect(reopened.getByText(/Your race stopped at step \d+ of 80/)).toBeVisible({ timeout: 60_000 })
   await reopened.getByRole('button', { name: 'Continue' }).click()
   await finished(reopened)
   const resumed = { soft: await exportRun(reopened, 'Soft prompt'), all: await exportRun(reopened, 'All weights') }

@@ -35,3 +35,24 @@ test('a step that was prepared compiles nothing, and preparing dispatches and le
   expect(run.dispatches).toBeGreaterThan(dispatches)
   tf.dispose([x, weight, value])
 })
+
+test('what preparing uploads never lands in a buffer that is filled anew behind it', async () => {
+  const run = runner()
+  const size = 1 << 12
+  const filled = (value: number): tf.Tensor1D => tf.tensor1d(new Float32Array(size).fill(value))
+  // Buffers of this size wait in the pool: a tensor of the host that takes one is copied to it by a queued command.
+  const earlier = [1, 2, 3, 4].map((value) => tf.tidy(() => tf.square(filled(value))))
+  await Promise.all(earlier.map((tensor) => tensor.data()))
+  tf.dispose(earlier)
+  const expected = Float32Array.from({ length: size }, (_, at) => at)
+  const uploads: tf.TensorInfo[] = []
+  await run.prepare(() => {
+    tf.tidy(() => void tf.square(filled(7)))
+    uploads.push(run.upload(expected), run.upload(expected))
+    tf.tidy(() => void tf.square(filled(8)))
+  })
+  uploads.push(run.upload(expected), run.upload(expected))
+  run.flush()
+  for (const { dataId } of uploads) expect(await tf.backend().read(dataId)).toEqual(expected)
+  run.free(...uploads)
+})

@@ -64,7 +64,7 @@ describe.each(backends)('%s', (backend) => {
     expect(alive()).toEqual(before)
     const end = await trainer.tensors('last')
     trainer.dispose()
-    expect(lora).toHaveLength(24)
+    expect(lora).toHaveLength(84)
     expect(valuesOf(middle, lora)).toEqual(valuesOf(start, lora))
     expect(valuesOf(middle, prompt)).not.toEqual(valuesOf(start, prompt))
     expect(valuesOf(end, prompt)).toEqual(valuesOf(middle, prompt))

@@ -110,6 +110,8 @@ export class Runner {
    */
   upload(values: Int32Array | Float32Array): tf.TensorInfo {
     const tensor = this.backend.makeTensorInfo([values.length], values instanceof Int32Array ? 'int32' : 'float32')
+    // What a preparation uploads may go back to the pool with its copy still queued, which would come behind what is written here.
+    if (this.#prepared) this.flush()
     const buffer = this.#buffer(tensor)
     this.backend.queue.writeBuffer(buffer, 0, values as typeof values & ArrayBufferView<ArrayBuffer>)
     return tensor
@@ -159,6 +161,7 @@ export class Runner {
     try {
       work()
     } finally {
+      this.flush()
       tf.env().set('WEBGPU_ENGINE_COMPILE_ONLY', false)
       tf.env().set('WEBGPU_CPU_FORWARD', cpuForward)
       this.#prepared = undefined

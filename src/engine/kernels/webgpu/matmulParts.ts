@@ -137,7 +137,7 @@ function packedLoader(name: string, length: string, packing: PackingId): string 
 }
 
 /**
- * `store_<output>(row, quad, value)`: adds bias and residual to four outputs and writes those that lie inside the matrix. Whether a single product has any is
+ * `store_<output>(row, quad, value)`: adds bias and residual to four outputs and writes those that lie inside the matrix. Whether a single product has them is
  * asked at run time, where it costs nothing beside the sums; as programs of their own they would take seconds to compile on a processor.
  */
 function store({ wholeColumns, bias: biased }: ProductVariant, { output, bias, rows, columns }: ReturnType<typeof partNames>): string {

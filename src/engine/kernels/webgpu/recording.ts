@@ -20,6 +20,8 @@ export interface Binding {
 export interface Command {
   pipeline: GPUComputePipeline
   bindings: Binding[]
+  /** How many of the bindings, from the first on, are written. */
+  outputs: number
   groups: readonly [number, number, number]
 }
 
@@ -199,7 +201,7 @@ export function record<Result extends { dataId: object }>(
         }
         return { buffer: numbers.get(buffer) as number, ...range }
       })
-      return { pipeline, bindings: entries, groups }
+      return { pipeline, bindings: entries, outputs: run.outputsOf(pipeline), groups }
     })
     const at = numbers.get(resultBuffer as OpenBuffer)
     return replayable && at !== undefined ? { commands: all, buffers, owned: [...owned], result: at } : undefined

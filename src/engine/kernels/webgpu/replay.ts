@@ -26,7 +26,8 @@ export class Arena {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
     const buffers = [...this.#buffers.keys()]
     const present = buffers.map(({ size }) => size)
-    const { places, sizes } = planMemory(needs, present, device.limits.minStorageBufferOffsetAlignment)
+    const { minStorageBufferOffsetAlignment: alignment, maxBufferSize } = device.limits
+    const { places, sizes } = planMemory(needs, present, alignment, maxBufferSize)
     for (const size of sizes.slice(present.length)) buffers.push(backend.bufferManager.acquireBuffer(size, usage))
     return places.map(({ buffer: at, offset }) => {
       const buffer = buffers[at]!
@@ -58,7 +59,7 @@ export class Replay {
   readonly #result: GPUBuffer
   readonly #readable: GPUBuffer
   readonly #owned: readonly object[]
-  /** Bytes of the buffers that the step works in, whether it shares them or not. */
+  /** Bytes that the step works in, whether it shares them or not; a shared buffer may be longer for others' sake. */
   readonly bytes: number
 
   /** Makes the buffers, and holds on to the tensors that the step uses. Call `dispose` in the end. */
@@ -67,14 +68,24 @@ export class Replay {
     this.#arena = arenas.get(run) ?? new Arena(run)
     arenas.set(run, this.#arena)
     const { backend, device } = run
-    const uses: number[][] = buffers.map(() => [])
-    commands.forEach(({ bindings }, command) => {
-      for (const { buffer } of bindings) if (typeof buffer === 'number') uses[buffer]!.push(command)
+    const uses = buffers.map(() => ({ commands: [] as number[], writers: [] as number[] }))
+    commands.forEach(({ bindings, outputs }, command) => {
+      bindings.forEach(({ buffer }, at) => {
+        if (typeof buffer !== 'number') return
+        uses[buffer]!.commands.push(command)
+        if (at < outputs) uses[buffer]!.writers.push(command)
+      })
     })
     const isOwn = ({ content }: StepBuffer, at: number): boolean => content !== undefined || at === result
-    const needs = buffers.flatMap((buffer, at) => (isOwn(buffer, at) ? [] : [{ at, size: buffer.size, commands: uses[at]! }]))
+    const needs = buffers.flatMap((buffer, at) => (isOwn(buffer, at) ? [] : [{ at, size: buffer.size, ...uses[at]! }]))
     const made: { buffer: GPUBuffer; offset: number }[] = []
-    this.#arena.place(this, needs).forEach((place, at) => (made[needs[at]!.at] = place))
+    /** Of each buffer that is shared, how far this step reaches into it. */
+    const reach = new Map<GPUBuffer, number>()
+    this.#arena.place(this, needs).forEach((place, index) => {
+      const { at, size } = needs[index]!
+      made[at] = place
+      reach.set(place.buffer, Math.max(reach.get(place.buffer) ?? 0, place.offset + size))
+    })
     buffers.forEach((buffer, at) => {
       if (!isOwn(buffer, at)) return
       const { size, usage, content } = buffer
@@ -84,7 +95,7 @@ export class Replay {
       made[at] = { buffer: own, offset: 0 }
       this.#own.push(own)
     })
-    this.bytes = [...new Set(made.map(({ buffer }) => buffer))].reduce((sum, { size }) => sum + size, 0)
+    this.bytes = [...reach.values(), ...this.#own.map(({ size }) => size)].reduce((sum, bytes) => sum + bytes, 0)
     this.#commands = commands.map(({ pipeline, bindings, groups }) => ({
       pipeline,
       groups,

@@ -76,6 +76,7 @@ export class Runner {
   observer?: { before(key: string): void; after(): void }
   readonly backend: BackendInternals
   readonly #pipelines = new Map<string, GPUComputePipeline>()
+  readonly #outputs = new WeakMap<GPUComputePipeline, number>()
   readonly #asked = new Set<string>()
   #compiling: Promise<void> = Promise.resolve()
   /** While a step is prepared: the programs that are being compiled for it. */
@@ -228,7 +229,7 @@ export class Runner {
         try {
           // On a processor it would take the time of the steps that wait for the device.
           await this.device.queue.onSubmittedWorkDone()
-          this.#pipelines.set(program.key, await this.device.createComputePipelineAsync(this.#descriptor(program)))
+          this.#keep(program, await this.device.createComputePipelineAsync(this.#descriptor(program)))
           this.revision++
         } catch {
           // The smaller program goes on serving; a lost device is told elsewhere.
@@ -242,7 +243,7 @@ export class Runner {
   async compile(program: Program): Promise<boolean> {
     if (this.#pipelines.has(program.key)) return true
     try {
-      this.#pipelines.set(program.key, await this.device.createComputePipelineAsync(this.#descriptor(program)))
+      this.#keep(program, await this.device.createComputePipelineAsync(this.#descriptor(program)))
       return true
     } catch {
       return false
@@ -260,18 +261,28 @@ export class Runner {
     prepared.set(
       program.key,
       compiled.then(
-        (pipeline) => void this.#pipelines.set(program.key, pipeline),
+        (pipeline) => this.#keep(program, pipeline),
         // Whoever runs it is told why it does not compile.
         () => undefined
       )
     )
   }
 
+  /** How many of a pipeline's bindings, from the first on, are written: of TensorFlow.js's own always one. */
+  outputsOf(pipeline: GPUComputePipeline): number {
+    return this.#outputs.get(pipeline) ?? 1
+  }
+
+  #keep(program: Program, pipeline: GPUComputePipeline): void {
+    this.#pipelines.set(program.key, pipeline)
+    this.#outputs.set(pipeline, Object.keys(program.outputs).length)
+  }
+
   #pipeline(program: Program): GPUComputePipeline {
     let pipeline = this.#pipelines.get(program.key)
     if (!pipeline) {
       pipeline = this.device.createComputePipeline(this.#descriptor(program))
-      this.#pipelines.set(program.key, pipeline)
+      this.#keep(program, pipeline)
     }
     return pipeline
   }

@@ -1,7 +1,9 @@
 // The fused loss at label rows against its composed form and against finite differences.
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, expect, test } from 'vitest'
+import { MemoryMeter } from '../../src/engine/device/memory'
 import { labelLogProbabilitiesComposed, labelLossComposed } from '../../src/engine/kernels/labelLoss'
+import { valueAndGradients } from '../../src/engine/kernels/gradients'
 import { labelLogProbabilitiesFused, labelLossFused } from '../../src/engine/kernels/webgpu/labelLoss'
 import { runner } from '../../src/engine/kernels/webgpu/run'
 import { difference, expectSame, normal, startFused, stream } from './fusedHarness'
@@ -24,6 +26,7 @@ for (const [rows, width, vocabulary] of [
   [1, 8, 12],
   [5, 24, 97],
   [16, 32, 520],
+  [130, 6, 44],
   [67, 20, 301]
 ] as const) {
   for (const parts of [false, true]) {
@@ -75,11 +78,36 @@ test('the gradient equals finite differences', async () => {
   tf.dispose([hidden, table, gradient])
 })
 
-test('a frozen table costs one product in the backward pass', () => {
+test('a frozen table costs one product more than the loss, and nothing at the end', () => {
   const { hidden, table, targets, weights } = example(4, 8, 16, 2)
   const run = runner()
   const before = run.dispatches
-  const gradient = tf.grad((h: tf.Tensor) => labelLossFused({ hidden: h as tf.Tensor2D, table, targets, weights }))(hidden)
+  const { value, gradients } = valueAndGradients(() => labelLossFused({ hidden, table, targets, weights }), [hidden])
   expect(run.dispatches - before).toBe(5)
-  tf.dispose([hidden, table, gradient])
+  tf.dispose([hidden, table, value, gradients])
+})
+
+test('a loss without gradients computes none', () => {
+  const { hidden, table, targets, weights } = example(4, 8, 16, 2)
+  const run = runner()
+  const before = run.dispatches
+  labelLossFused({ hidden, table, targets, weights }).dispose()
+  expect(run.dispatches - before).toBe(3)
+  tf.dispose([hidden, table])
+})
+
+test('logits exist for a part of the rows at a time', async () => {
+  const { hidden, table, targets, weights } = example(96, 32, 512, 3)
+  const meter = new MemoryMeter()
+  const held = (logitsBytes: number): number => {
+    meter.reset()
+    const before = meter.bytes
+    const { value, gradients } = valueAndGradients(() => labelLossFused({ hidden, table, targets, weights }, logitsBytes), [hidden, table])
+    runner().flush()
+    tf.dispose([value, gradients])
+    return meter.peak - before
+  }
+  const [whole, parts] = [held(96 * 512 * 4), held(32 * 512 * 4)]
+  expect(whole - parts).toBeGreaterThanOrEqual(32 * 512 * 4)
+  tf.dispose([hidden, table])
 })

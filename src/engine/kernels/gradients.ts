@@ -33,6 +33,9 @@ export interface GradientOptions {
 
 let current: Walk | undefined
 
+/** The gradient of the loss itself, while its gradients are taken: one. */
+let unit: tf.Tensor | undefined
+
 const tapeEngine = (): TapeEngine => tf.engine() as unknown as TapeEngine
 
 /**
@@ -43,6 +46,16 @@ export function isDifferentiated(tensor: tf.Tensor): boolean {
   if (!current) return true
   readTape(current)
   return current.dependent.has(tensor.id)
+}
+
+/** Whether a gradient for this tensor will be asked for: it is differentiated, on a tape that runs. */
+export function wantsGradient(tensor: tf.Tensor): boolean {
+  return tapeEngine().state.gradientDepth > 0 && isDifferentiated(tensor)
+}
+
+/** Whether `dy` is known to be one, as that of the loss itself is. */
+export function isUnit(dy: tf.Tensor): boolean {
+  return dy.dataId === unit?.dataId
 }
 
 function readTape(walk: Walk): void {
@@ -66,8 +79,13 @@ export function valueAndGradients(
   if (tapeEngine().state.gradientDepth > 0) throw new Error('Gradients of gradients are not taken.')
   const walk: Walk = { dependent: new Set(xs.map(({ id }) => id)), read: 0, checkpointing, recomputed: new Recomputed() }
   const { value, tape } = recorded(loss, walk)
-  const gradients = new Map<number, tf.Tensor>([[value.id, tf.ones([])]])
-  walkBack(usedBy(value, tape, walk.dependent), walk, gradients)
+  unit = tf.ones([])
+  const gradients = new Map<number, tf.Tensor>([[value.id, unit]])
+  try {
+    walkBack(usedBy(value, tape, walk.dependent), walk, gradients)
+  } finally {
+    unit = undefined
+  }
   walk.recomputed.dispose()
   const found = xs.map((x) => gradients.get(x.id))
   const missing = found.indexOf(undefined)

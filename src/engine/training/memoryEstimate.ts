@@ -1,5 +1,6 @@
 // How many bytes of the device a run will need, from shapes alone: known before anything is loaded.
 import type { StoredTensor } from '../formats/safetensors'
+import { rowsOfPart, trainingLogitsBytes } from '../kernels/labelParts'
 import { matrixBytes, type StoredDtype } from '../kernels/packings'
 import type { BaseShape, TrainedOn } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
@@ -48,9 +49,6 @@ export type MemoryRecipe = Pick<Recipe, 'parts' | 'gradientCheckpointing'>
 
 const FLOAT32_BYTES = 4
 
-/** Logits that the loss holds at a time; see `kernels/webgpu/labelLoss.ts`. */
-const LOGITS_BYTES = 64 * 2 ** 20
-
 /** Composed operations against fused ones, measured on WebAssembly: tensors on the way, and gradients with their updates. */
 const COMPOSED = { activations: 6, gradients: 2.5 }
 
@@ -86,9 +84,9 @@ export function virtualTokens({ parts }: MemoryRecipe, on: TrainedOn): number {
   }, 0)
 }
 
-/** Bytes of the logits of so many rows, which the loss takes in parts where they are many. */
-const logitsBytes = (rows: number, vocabularySize: number): number =>
-  Math.min(rows * vocabularySize * FLOAT32_BYTES, Math.max(LOGITS_BYTES, vocabularySize * FLOAT32_BYTES))
+/** Bytes of the logits that exist at a time, of so many rows; `most` as in `rowsOfPart`. */
+const logitsBytes = (rows: number, { vocabularySize, hiddenSize }: BaseShape['config'], most?: number): number =>
+  FLOAT32_BYTES * vocabularySize * (rows === 0 ? 0 : rowsOfPart(rows, vocabularySize, hiddenSize, most))
 
 /**
  * The memory of one training step, by a walk over the layers forth and back that adds up what is alive.
@@ -107,7 +105,8 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   const names = new Set([...Object.keys(shapes), ...(Object.keys(shapes).some((name) => name.startsWith('prefix.')) ? ['prefix'] : [])])
   const virtual = virtualTokens(recipe, on)
   const rows = virtual + batch.size * batch.time
-  const logits = logitsBytes(batch.labelRows, config.vocabularySize)
+  const most = base.fused ? trainingLogitsBytes(config.vocabularySize, config.hiddenSize) : undefined
+  const logits = logitsBytes(batch.labelRows, config, most)
   let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
   const blocks = layout.layers.map((layer, index) => {
     const entered = depends
@@ -131,9 +130,10 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   })
   const states = FLOAT32_BYTES * rows * config.hiddenSize
   let kept = 0
-  let worst = { gradients: 0, activations: 0 }
-  const note = (gradients: number, activations: number): void => {
-    if (gradients + activations > worst.gradients + worst.activations) worst = { gradients, activations }
+  let worst = { gradients: 0, activations: 0, logits: 0 }
+  const note = (gradients: number, activations: number, scores = 0): void => {
+    if (gradients + activations + scores > worst.gradients + worst.activations + worst.logits)
+      worst = { gradients, activations, logits: scores }
   }
   const isAdapted = [...names].some((name) => name.endsWith('.lora_A.weight'))
   /** What was freed counts until the commands that use it are submitted. */
@@ -148,10 +148,12 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
     kept += keeps
   }
   let gradients = names.has(layout.head) ? FLOAT32_BYTES * elementsOf(shapes[layout.head]!) : 0
+  const atLoss = kept + 2 * FLOAT32_BYTES * batch.labelRows * config.hiddenSize
+  note(gradients, atLoss + waiting(atLoss + gradients + logits), logits)
   for (const block of [...blocks].reverse()) {
     gradients += block.trained
     const alive = kept + block.again + block.back
-    note(gradients, alive + waiting(alive + gradients + logits))
+    note(gradients, alive + waiting(alive + gradients))
     kept -= block.kept
   }
   const embedding = names.has(layout.embedding) ? FLOAT32_BYTES * elementsOf(shapes[layout.embedding]!) : 0
@@ -163,7 +165,7 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   const moving = {
     gradients: more.gradients * worst.gradients,
     activations: more.activations * worst.activations,
-    logits: more.activations * logits
+    logits: more.activations * worst.logits
   }
   return { ...state, ...moving, peak: held + moving.gradients + moving.activations + moving.logits, largestTensor }
 }
@@ -182,7 +184,7 @@ export function evaluationBytes(batches: readonly BatchShape[], { config, layout
       const { attention, mlp } = blockFloats(config, layer, new Set(), false)
       return Math.max(floats, attention.all + mlp.all)
     }, 0)
-    const bytes = FLOAT32_BYTES * rows * (largest + config.hiddenSize) + logitsBytes(labelRows, config.vocabularySize)
+    const bytes = FLOAT32_BYTES * rows * (largest + config.hiddenSize) + logitsBytes(labelRows, config)
     return Math.max(most, (fused ? 1 : COMPOSED.activations) * bytes)
   }, 0)
 }

@@ -11,10 +11,10 @@ const DOWN = 16
 /**
  * A workgroup owns 16 lanes of columns; its 16 rows of threads walk down the matrix with a stride of 16, keep their sums in registers, and add them up
  * through workgroup memory in one order, so that the result never changes. Where rows are owned `alone`, one thread walks down a column: a processor compiles
- * that four times as fast. `term` is what a thread adds at `[row, lane]`.
+ * that four times as fast. `term` is what a thread adds at `[row, lane]`. With `onto` the sums are added to what the output holds.
  */
 export const columnSumProgram = (name: string, inputs: NonNullable<Program['inputs']>, term: string) =>
-  variants(`columnSum ${name}`, (lanes: Lanes, owner: RowOwner) => {
+  variants(`columnSum ${name}`, (lanes: Lanes, owner: RowOwner, onto: boolean) => {
     const down = owner === 'alone' ? 1 : DOWN
     const join = `partial[rank] = sum;
 workgroupBarrier();
@@ -33,7 +33,7 @@ if (lane < u.width) {
   for (var row = member.y; row < u.rows; row += ${down}u) { sum += ${term}; }
 }
 ${owner === 'alone' ? '' : join}
-if (lane < u.width) { output[lane] = sum; }`
+if (lane < u.width) { output[lane] ${onto ? '+=' : '='} sum; }`
     }
   })
 
@@ -44,10 +44,11 @@ export function columnSums(
   output: tf.TensorInfo,
   inputs: readonly tf.TensorInfo[],
   rows: number,
-  width: number
+  width: number,
+  onto = false
 ): void {
   const lanes = lanesFor(width)
-  run.run(program(lanes, rowOwner(run)), {
+  run.run(program(lanes, rowOwner(run), onto), {
     outputs: [output],
     inputs,
     uniforms: [rows, width / lanes],

@@ -1,14 +1,13 @@
-// Cross-entropy at the label rows: logits, their normaliser, and the gradient written over the logits.
+// Cross-entropy at the label rows, a part of them at a time: logits, their normaliser, the gradient written over the logits, and what follows from it.
 import * as tf from '@tensorflow/tfjs'
-import { derived, type HostArray } from '../../hostArrays'
+import { isUnit, wantsGradient } from '../gradients'
 import type { LabelInputs, LabelLossInputs } from '../labelLoss'
-import { fused, once } from './fused'
-import { gradientOfBias, gradientOfInput, gradientOfWeight, multiplyByWeight, operandOf, type WeightOperand } from './linear'
+import { rowsOfPart, trainingLogitsBytes } from '../labelParts'
+import { columnSums, plainColumnSum } from './columnSums'
+import { fused } from './fused'
+import { multiplyByTransposed, multiplyByWeight, multiplyForWeight, operandOf, type WeightOperand } from './linear'
 import { lanesFor, variants, type Lanes } from './program'
-import { WORKGROUP, type Runner } from './run'
-
-/** Logits that exist at a time. Of more rows only a part goes at once, and the backward pass computes their logits again. */
-const LOGITS_BYTES = 64 * 2 ** 20
+import { rowsOf, WORKGROUP, type Runner } from './run'
 
 const THREADS = 128
 
@@ -20,7 +19,7 @@ const normaliserProgram = variants('labelNormaliser', (lanes: Lanes) => ({
   lanes,
   outputs: { normaliser: 'f32', nats: 'f32' },
   inputs: { logits: 'Lane', targets: 'i32' },
-  uniforms: { width: 'u32', sign: 'f32' },
+  uniforms: { width: 'u32', first: 'u32', sign: 'f32' },
   workgroup: [THREADS],
   declarations: `var<workgroup> maxima: array<f32, ${THREADS}>;
 var<workgroup> sums: array<f32, ${THREADS}>;`,
@@ -41,9 +40,9 @@ for (var other = 1u; other < ${THREADS}u; other++) { top = max(top, maxima[other
 var joined = 0.0;
 for (var other = 0u; other < ${THREADS}u; other++) { joined += sums[other] * exp(maxima[other] - top); }
 let log = top + log(joined);
-let target_ = u32(targets[row]);
-normaliser[row] = log;
-nats[row] = u.sign * (log - ${lanes === 4 ? 'logits[row * u.width + target_ / 4u][target_ % 4u]' : 'logits[row * u.width + target_]'});`
+let target_ = u32(targets[u.first + row]);
+normaliser[u.first + row] = log;
+nats[u.first + row] = u.sign * (log - ${lanes === 4 ? 'logits[row * u.width + target_ / 4u][target_ % 4u]' : 'logits[row * u.width + target_]'});`
 }))
 
 /** `sum(weights * nats)`, by one workgroup in one order. */
@@ -62,46 +61,58 @@ for (var other = 1u; other < ${WORKGROUP}u; other++) { sum += partial[other]; }
 output[0] = sum;`
 }))
 
-/** Over the logits: `dy * weight * (softmax(logits) - onehot(target))`, a workgroup for 64 lanes of one row. */
+/** Over the logits: `weight * (softmax(logits) - onehot(target))`, a workgroup for 64 lanes of one row. */
 const gradientProgram = variants('labelGradient', (lanes: Lanes) => ({
   lanes,
   outputs: { logits: 'Lane' },
-  inputs: { normaliser: 'f32', targets: 'i32', weights: 'f32', dy: 'f32' },
-  uniforms: { width: 'u32' },
+  inputs: { normaliser: 'f32', targets: 'i32', weights: 'f32' },
+  uniforms: { width: 'u32', first: 'u32' },
   workgroup: [WORKGROUP],
   main: `let row = group.y;
 if (thread.x >= u.width) { return; }
 let at = row * u.width + thread.x;
-var p = exp(logits[at] - Lane(normaliser[row]));
-let target_ = u32(targets[row]);
+var p = exp(logits[at] - Lane(normaliser[u.first + row]));
+let target_ = u32(targets[u.first + row]);
 ${lanes === 4 ? 'if (thread.x == target_ / 4u) { p[target_ % 4u] -= 1.0; }' : 'if (thread.x == target_) { p -= 1.0; }'}
-logits[at] = p * (weights[row] * dy[0]);`
+logits[at] = p * weights[u.first + row];`
 }))
 
-/** Rows of logits that go at once: all, or as many as fit. */
-function partOf(rows: number, vocabulary: number, bytes: number): number {
-  return Math.min(rows, Math.max(1, Math.floor(bytes / (vocabulary * 4))))
+/** What a loss or a log-probability is computed from, and where it goes: `normaliser` and `nats` are `[rows]`. */
+interface Scored {
+  hidden: tf.Tensor
+  table: WeightOperand
+  bias?: tf.Tensor
+  /** `[rows]` int32 on the device. */
+  targets: tf.TensorInfo
+  normaliser: tf.TensorInfo
+  nats: tf.TensorInfo
 }
 
-/** Records logits `[rows, vocabulary]`, their normaliser `[rows]`, and `sign * -log p(target)` into `nats` `[rows]`. */
-function normalise(
+/** Records `sign * -log p(target)` into `nats`, part by part; `use` sees the logits of a part, its first row and its hidden states, before they are freed. */
+function score(
   run: Runner,
-  tensors: Record<'hidden' | 'logits' | 'normaliser' | 'nats', tf.TensorInfo> & { table: WeightOperand; bias?: tf.TensorInfo },
-  targets: Int32Array,
-  sign: 1 | -1
+  { hidden, table, bias, targets, normaliser, nats }: Scored,
+  sign: 1 | -1,
+  part: number,
+  use?: (logits: tf.TensorInfo, first: number, hidden: tf.TensorInfo) => void
 ): void {
-  const { hidden, table, bias, logits, normaliser, nats } = tensors
+  const rows = hidden.shape[0] as number
   const vocabulary = table.shape[0]
   const lanes = lanesFor(vocabulary)
-  multiplyByWeight(run, logits, hidden, table, 'outIn', { bias })
-  const wanted = run.upload(targets)
-  run.run(normaliserProgram(lanes), {
-    outputs: [normaliser, nats],
-    inputs: [logits, wanted],
-    uniforms: [vocabulary / lanes, sign],
-    groups: [targets.length]
-  })
-  run.free(wanted)
+  for (let first = 0; first < rows; first += part) {
+    const count = Math.min(part, rows - first)
+    const some = rowsOf(hidden, first, count)
+    const logits = run.allocate([count, vocabulary])
+    multiplyByWeight(run, logits, some, table, 'outIn', { bias })
+    run.run(normaliserProgram(lanes), {
+      outputs: [normaliser, nats],
+      inputs: [logits, targets],
+      uniforms: [vocabulary / lanes, first, sign],
+      groups: [count]
+    })
+    use?.(logits, first, some)
+    run.free(logits)
+  }
 }
 
 interface LossAttributes {
@@ -109,115 +120,81 @@ interface LossAttributes {
   read: Omit<WeightOperand, 'tensor'>
   targets: Int32Array
   weights: Float32Array
-  /** The forward pass keeps its logits for the backward pass, which else computes them again for each gradient. */
-  keepLogits: boolean
+  /** Rows whose logits exist at a time. */
+  part: number
 }
 
-type LossTensors = Record<'hidden' | 'table' | 'normaliser', tf.Tensor> & { bias?: tf.Tensor; logits?: tf.Tensor }
+type Gradients = Partial<Record<'hiddenGradient' | 'tableGradient' | 'biasGradient', tf.Tensor>>
+type LossTensors = Record<'hidden' | 'table', tf.Tensor> & { bias?: tf.Tensor } & Gradients
 
+/** The gradients are computed with the loss, while the logits are there: neither has to be kept or computed again. */
 const lossOperation = fused<LossAttributes>({
   name: 'FusedLabelLoss',
-  saved: ['hidden', 'table', 'bias', 'logits', 'normaliser'],
+  saved: ['hiddenGradient', 'tableGradient', 'biasGradient'],
   shape: () => [],
-  scratch: (_, { targets, keepLogits, read }) => ({
-    normaliser: [targets.length],
-    ...(keepLogits ? { logits: [targets.length, read.shape[0]] } : {})
+  scratch: ({ hidden, table, bias }, { read }) => ({
+    ...(wantsGradient(hidden as tf.Tensor) && { hiddenGradient: (hidden as tf.Tensor).shape }),
+    ...(!read.packing && wantsGradient(table as tf.Tensor) && { tableGradient: read.shape }),
+    ...(bias && wantsGradient(bias) && { biasGradient: bias.shape })
   }),
-  forward: (run, output, inputs, { targets, weights, read }) => {
-    const { hidden, bias, normaliser, logits: kept, ...tensors } = inputs as LossTensors
+  forward: (run, output, inputs, { targets: ids, weights, read, part }) => {
+    const { hidden, bias, hiddenGradient, tableGradient, biasGradient, ...tensors } = inputs as LossTensors
     const table = { tensor: tensors.table, ...read }
-    const rows = targets.length
-    const logits = kept ?? run.allocate([rows, read.shape[0]])
-    const nats = run.allocate([rows])
-    normalise(run, { hidden, table, bias, logits, normaliser, nats }, targets, 1)
-    const shares = run.upload(weights)
-    run.run(weightedSumProgram(), { outputs: [output], inputs: [nats, shares], uniforms: [rows], groups: [1] })
-    run.free(nats, shares)
-    if (!kept) run.free(logits)
-  },
-  gradient: (run, dy, inputs, { targets, weights, read }) => {
-    const { hidden, bias, normaliser, logits: kept, ...tensors } = inputs as LossTensors
-    const table = { tensor: tensors.table, ...read }
-    const vocabulary = read.shape[0]
-    const overwrite = (logits: tf.TensorInfo): void => {
-      const lanes = lanesFor(vocabulary)
-      const [wanted, shares] = [run.upload(targets), run.upload(weights)]
+    const rows = ids.length
+    const [vocabulary] = read.shape
+    const [targets, shares] = [run.upload(ids), run.upload(weights)]
+    const [normaliser, nats] = [run.allocate([rows]), run.allocate([rows])]
+    const lanes = lanesFor(vocabulary)
+    const differentiate = (logits: tf.TensorInfo, first: number, some: tf.TensorInfo): void => {
+      const [count] = logits.shape as [number]
       run.run(gradientProgram(lanes), {
         outputs: [logits],
-        inputs: [normaliser, wanted, shares, dy],
-        uniforms: [vocabulary / lanes],
-        groups: [Math.ceil(vocabulary / lanes / WORKGROUP), targets.length]
+        inputs: [normaliser, targets, shares],
+        uniforms: [vocabulary / lanes, first],
+        groups: [Math.ceil(vocabulary / lanes / WORKGROUP), count]
       })
-      run.free(wanted, shares)
+      if (hiddenGradient) multiplyByTransposed(run, rowsOf(hiddenGradient, first, count), logits, table, 'outIn')
+      if (tableGradient) multiplyForWeight(run, tableGradient, logits, some, 'outIn', first > 0)
+      if (biasGradient) columnSums(run, plainColumnSum, biasGradient, [logits], count, vocabulary, first > 0)
     }
-    const overwriteKept = once(() => overwrite(kept as tf.Tensor))
-    const fromLogits = (use: (gradient: tf.TensorInfo) => tf.Tensor): tf.Tensor => {
-      if (kept) {
-        overwriteKept()
-        return use(kept)
-      }
-      const again = run.allocate([targets.length, vocabulary])
-      multiplyByWeight(run, again, hidden, table, 'outIn', { bias })
-      overwrite(again)
-      const result = use(again)
-      run.free(again)
-      return result
-    }
-    return {
-      hidden: () => fromLogits((gradient) => gradientOfInput(run, gradient, table, 'outIn')),
-      table: () => fromLogits((gradient) => gradientOfWeight(run, gradient, hidden, 'outIn')),
-      bias: () => fromLogits((gradient) => gradientOfBias(run, gradient))
-    }
+    const isWanted = hiddenGradient ?? tableGradient ?? biasGradient
+    score(run, { hidden, table, bias, targets, normaliser, nats }, 1, part, isWanted && differentiate)
+    run.run(weightedSumProgram(), { outputs: [output], inputs: [nats, shares], uniforms: [rows], groups: [1] })
+    run.free(nats, normaliser, targets, shares)
+  },
+  gradient: (_, dy, saved) => {
+    const { hiddenGradient, tableGradient, biasGradient } = saved as Gradients
+    const scaled = (gradient?: tf.Tensor) => (): tf.Tensor => (isUnit(dy) ? tf.clone(gradient!) : tf.mul(gradient!, dy))
+    return { hidden: scaled(hiddenGradient), table: scaled(tableGradient), bias: scaled(biasGradient) }
   }
 })
 
-/** `labelLoss`; see `../labelLoss`. Three dispatches, and one more a gradient and one for all. `logitsBytes` bounds the logits that exist at a time. */
-export function labelLossFused({ hidden, table, bias, targets, weights }: LabelLossInputs, logitsBytes = LOGITS_BYTES): tf.Scalar {
-  const rows = targets.length
-  const part = partOf(rows, table.shape[0], logitsBytes)
+/**
+ * `labelLoss`; see `../labelLoss`. Three dispatches, and with gradients one more for all and one for each, of every part; `logitsBytes` bounds the logits of a
+ * part.
+ */
+export function labelLossFused({ hidden, table, bias, targets, weights }: LabelLossInputs, logitsBytes?: number): tf.Scalar {
+  const [vocabulary, width] = table.shape
+  const part = rowsOfPart(targets.length, vocabulary, width, logitsBytes ?? trainingLogitsBytes(vocabulary, width))
   const { tensor, read } = operandOf(table)
-  if (part === rows) return lossOperation({ hidden, table: tensor, bias }, { targets, weights, read, keepLogits: true }) as tf.Scalar
-  return tf.tidy(() => {
-    let sum: tf.Tensor | undefined
-    for (let start = 0; start < rows; start += part) {
-      const end = Math.min(rows, start + part)
-      const some = tf.slice(hidden, [start, 0], [end - start, -1])
-      const ofPart = <Values extends HostArray>(all: Values): Values => derived(all, (values) => values.slice(start, end) as Values)
-      const attributes = { targets: ofPart(targets), weights: ofPart(weights), read, keepLogits: false }
-      const loss = lossOperation({ hidden: some, table: tensor, bias }, attributes)
-      sum = sum ? tf.add(sum, loss) : loss
-    }
-    return sum as tf.Scalar
-  })
+  return lossOperation({ hidden, table: tensor, bias }, { targets, weights, read, part }) as tf.Scalar
 }
 
-const logProbabilityOperation = fused<Pick<LossAttributes, 'targets' | 'read'>>({
+const logProbabilityOperation = fused<Omit<LossAttributes, 'weights'>>({
   name: 'FusedLabelLogProbabilities',
   shape: (_, { targets }) => [targets.length],
-  forward: (run, nats, inputs, { targets, read }) => {
+  forward: (run, nats, inputs, { targets: ids, read, part }) => {
     const { hidden, table, bias } = inputs as LossTensors
-    const logits = run.allocate([targets.length, read.shape[0]])
-    const normaliser = run.allocate([targets.length])
-    normalise(run, { hidden, table: { tensor: table, ...read }, bias, logits, normaliser, nats }, targets, -1)
-    run.free(logits, normaliser)
+    const [targets, normaliser] = [run.upload(ids), run.allocate([ids.length])]
+    score(run, { hidden, table: { tensor: table, ...read }, bias, targets, normaliser, nats }, -1, part)
+    run.free(normaliser, targets)
   }
 })
 
 /** `labelLogProbabilities`; see `../labelLoss`. It has no gradient: training goes through `labelLoss`. */
-export function labelLogProbabilitiesFused({ hidden, table, bias, targets }: LabelInputs, logitsBytes = LOGITS_BYTES): tf.Tensor1D {
-  const rows = targets.length
-  const part = partOf(rows, table.shape[0], logitsBytes)
+export function labelLogProbabilitiesFused({ hidden, table, bias, targets }: LabelInputs, logitsBytes?: number): tf.Tensor1D {
+  const [vocabulary, width] = table.shape
   const { tensor, read } = operandOf(table)
-  if (part === rows) return logProbabilityOperation({ hidden, table: tensor, bias }, { targets, read }) as tf.Tensor1D
-  return tf.tidy(() => {
-    const parts: tf.Tensor1D[] = []
-    for (let start = 0; start < rows; start += part) {
-      const end = Math.min(rows, start + part)
-      const some = tf.slice(hidden, [start, 0], [end - start, -1])
-      parts.push(
-        logProbabilityOperation({ hidden: some, table: tensor, bias }, { targets: targets.slice(start, end), read }) as tf.Tensor1D
-      )
-    }
-    return tf.concat(parts)
-  })
+  const part = rowsOfPart(targets.length, vocabulary, width, logitsBytes)
+  return logProbabilityOperation({ hidden, table: tensor, bias }, { targets, read, part }) as tf.Tensor1D
 }

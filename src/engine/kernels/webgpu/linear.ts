@@ -56,24 +56,47 @@ export function multiplyByWeight(
   })
 }
 
-/** The gradient of x, `[rows, in]`: `dy weight^T`, and what later uses of x gave it. */
-export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: WeightOperand, layout: WeightLayout): tf.Tensor {
+/** Records the gradient of x, `output = dy weight^T (+ residual)`. */
+export function multiplyByTransposed(
+  run: Runner,
+  output: tf.TensorInfo,
+  dy: tf.TensorInfo,
+  weight: WeightOperand,
+  layout: WeightLayout,
+  residual?: tf.TensorInfo
+): void {
   const [columns, depth] = widths(weight, layout)
-  const rows = dy.shape[0] as number
-  const output = empty([rows, columns])
   const { tensor: right, packing } = weight
-  const residual = takeGradientSoFar()
+  const rows = dy.shape[0] as number
   matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right, packing, rows, columns, depth, residual })
+}
+
+/** Records the gradient of the weight, in its layout: `output = dy^T x` or `x^T dy`, or `output +=` with `onto`. */
+export function multiplyForWeight(
+  run: Runner,
+  output: tf.TensorInfo,
+  dy: tf.TensorInfo,
+  x: tf.TensorInfo,
+  layout: WeightLayout,
+  onto = false
+): void {
+  const [left, right] = layout === 'outIn' ? [dy, x] : [x, dy]
+  const [depth, rows] = left.shape as [number, number]
+  matmul(run, { mode: 'TN', output, left, right, rows, columns: right.shape[1] as number, depth, onto })
+}
+
+/** The gradient of x, `[rows, in]`, and what later uses of x gave it. */
+export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: WeightOperand, layout: WeightLayout): tf.Tensor {
+  const output = empty([dy.shape[0] as number, widths(weight, layout)[0]])
+  multiplyByTransposed(run, output, dy, weight, layout, takeGradientSoFar())
   return output
 }
 
-/** The gradient of the weight, in its layout: `dy^T x` or `x^T dy`. */
+/** The gradient of the weight, in its layout. */
 export function gradientOfWeight(run: Runner, dy: tf.TensorInfo, x: tf.TensorInfo, layout: WeightLayout): tf.Tensor {
-  const [left, right] = layout === 'outIn' ? [dy, x] : [x, dy]
-  const [depth, rows] = left.shape as [number, number]
-  const columns = right.shape[1] as number
-  const output = empty([rows, columns])
-  matmul(run, { mode: 'TN', output, left, right, rows, columns, depth })
+  const [inner, outer] = [x.shape[1] as number, dy.shape[1] as number]
+  const output = empty(layout === 'outIn' ? [outer, inner] : [inner, outer])
+  multiplyForWeight(run, output, dy, x, layout)
   return output
 }
 

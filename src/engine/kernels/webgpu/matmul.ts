@@ -24,6 +24,8 @@ export interface MatmulOptions {
   bias?: tf.TensorInfo
   /** `[rows, columns]`, added. */
   residual?: tf.TensorInfo
+  /** The product is added to what `output` holds; without bias and residual. */
+  onto?: boolean
   /** Part of the forward pass: it may be computed in float16 where that is allowed. */
   forward?: boolean
   /** In place of the tuner's. */
@@ -31,7 +33,7 @@ export interface MatmulOptions {
 }
 
 /** One of several products in a dispatch: those of a group share their mode and packing, and what `MatmulMode` says. */
-export type MatmulPart = Omit<MatmulOptions, 'mode' | 'packing' | 'residual' | 'forward' | 'tile'>
+export type MatmulPart = Omit<MatmulOptions, 'mode' | 'packing' | 'residual' | 'onto' | 'forward' | 'tile'>
 
 interface Planned {
   program: Program
@@ -47,12 +49,13 @@ function plan(
   mode: MatmulMode,
   parts: readonly MatmulPart[],
   tile: Tile,
-  { packing = 'float32', residual }: { packing?: ProductVariant['packing']; residual?: tf.TensorInfo }
+  { packing = 'float32', residual, onto }: { packing?: ProductVariant['packing']; residual?: tf.TensorInfo; onto?: boolean }
 ): Planned {
   const several = parts.length > 1
   const first = parts[0] as MatmulPart
   const biases = parts.map(({ bias }) => bias)
-  const bias = several ? (biases[0] ? 'all' : 'none') : first.bias || residual ? 'asked' : 'none'
+  const alone = onto ? 'onto' : first.bias || residual ? 'asked' : 'none'
+  const bias = several ? (biases[0] ? 'all' : 'none') : alone
   const variant: ProductVariant = {
     mode,
     parts: parts.length,
@@ -88,7 +91,7 @@ function plan(
           parts.map(({ right }) => right),
           mode === 'TN'
         ),
-        ...(bias === 'none' ? [] : biases.map((one) => one ?? first.left)),
+        ...(bias === 'asked' || bias === 'all' ? biases.map((one) => one ?? first.left) : []),
         ...(bias === 'asked' ? [residual ?? first.left] : [])
       ],
       uniforms: [...parts.flatMap(sizes), ...ends.slice(0, -1), ...(bias === 'asked' ? [first.bias ? 1 : 0, residual ? 1 : 0] : [])],

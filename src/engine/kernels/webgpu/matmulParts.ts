@@ -21,8 +21,11 @@ export interface ProductVariant {
   wholeColumns: boolean
   wholeDepth: boolean
   packing: PackingId | 'float32'
-  /** `asked`: a single product asks its uniforms for bias and residual; several have all their biases; `none`: nothing is added. */
-  bias: 'asked' | 'all' | 'none'
+  /**
+   * `asked`: a single product asks its uniforms for bias and residual; several have all their biases; `none`: nothing is added; `onto`: the product is added to
+   * what the output holds.
+   */
+  bias: 'asked' | 'all' | 'none' | 'onto'
 }
 
 export type Constants = readonly [MatmulMode, number, boolean, boolean, boolean, PackingId | 'float32', ProductVariant['bias']]
@@ -82,12 +85,12 @@ export function bindings(variant: ProductVariant) {
         all.map((names) => names.right),
         right
       ),
-      ...(bias === 'none'
-        ? {}
-        : each(
+      ...(bias === 'asked' || bias === 'all'
+        ? each(
             all.map((names) => names.bias),
             element(wholeColumns)
-          )),
+          )
+        : {}),
       ...(bias === 'asked' ? { residual: element(wholeColumns) } : {})
     },
     uniforms: each(
@@ -107,7 +110,8 @@ export function bindings(variant: ProductVariant) {
             : packedLoader(name, mode === 'NT' ? depth : columns, packing)
         ])
       ),
-      ...(bias === 'none' ? [] : all.map((names) => loader(names.bias, names.columns, wholeColumns))),
+      ...(bias === 'asked' || bias === 'all' ? all.map((names) => loader(names.bias, names.columns, wholeColumns)) : []),
+      ...(bias === 'onto' ? all.map((names) => loader(names.output, names.columns, wholeColumns)) : []),
       ...(bias === 'asked' ? [loader('residual', 'u.columns0', wholeColumns)] : []),
       ...new Set(all.map((names) => store(variant, names)))
     ]
@@ -153,6 +157,7 @@ function store({ wholeColumns, bias: biased }: ProductVariant, { output, bias, r
   if (row >= ${rows} || quad * 4u >= ${columns}) { return; }
   var sum = value;
   ${biased === 'asked' ? 'if (u.hasBias != 0u) { sum += load_bias0(0u, quad); }' : ''}
+  ${biased === 'onto' ? `sum += load_${output}(row, quad);` : ''}
   ${biased === 'all' ? `sum += load_${bias}(0u, quad);` : ''}
   ${biased === 'asked' ? 'if (u.hasResidual != 0u) { sum += load_residual(row, quad); }' : ''}
   ${write}

@@ -12,6 +12,20 @@ export interface Dispatch {
   groups: readonly [number, number?, number?]
 }
 
+/** Some rows of a tensor, whose memory it shares. */
+export interface TensorRows extends tf.TensorInfo {
+  readonly begin: number
+  readonly bytes: number
+}
+
+/** Rows `first` to `first + count` of a matrix of four-byte numbers, to be bound by themselves. Where they begin must be a multiple of 256 bytes. */
+export function rowsOf(tensor: tf.TensorInfo, first: number, count: number): TensorRows {
+  const { dataId, dtype, shape } = tensor
+  const [, ...rest] = shape
+  const rowBytes = rest.reduce((product, side) => product * side, 4)
+  return { dataId, dtype, shape: [count, ...rest], begin: first * rowBytes, bytes: count * rowBytes }
+}
+
 /** What we use of the pinned WebGPUBackend beyond its typed interface; asserted when a runner is made. */
 export interface BackendInternals {
   device: GPUDevice
@@ -126,7 +140,7 @@ export class Runner {
     }
     const { backend } = this
     const pipeline = this.#pipeline(program)
-    const resources = [...outputs, ...inputs].map((tensor): GPUBufferBinding => ({ buffer: this.#buffer(tensor) }))
+    const resources = [...outputs, ...inputs].map((tensor) => this.#binding(tensor))
     resources.push({ buffer: this.#uniform(program, uniforms) })
     const bindGroup = this.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
@@ -193,6 +207,11 @@ export class Runner {
     const needed = Math.ceil(threads / workgroup)
     const widest = this.device.limits.maxComputeWorkgroupsPerDimension
     return needed <= widest ? [needed, 1] : [widest, Math.ceil(needed / widest)]
+  }
+
+  #binding(tensor: tf.TensorInfo | TensorRows): GPUBufferBinding {
+    const buffer = this.#buffer(tensor)
+    return 'begin' in tensor ? { buffer, offset: tensor.begin, size: tensor.bytes } : { buffer }
   }
 
   #buffer(tensor: tf.TensorInfo): GPUBuffer {

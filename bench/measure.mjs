@@ -1,4 +1,5 @@
 // What the benchmark measures on one host: steps in turn, JavaScript's share, dispatches, memory, GPU time by program, tiles and growth.
+import { median } from './median.mjs'
 
 /** @typedef {import('./types').StepSpec} StepSpec */
 /** @typedef {import('./types').LlamaShape} LlamaShape */
@@ -48,9 +49,6 @@ const GROWTH = {
 
 /** Steps after which a browser has compiled what makes them: in turn with others each contestant makes too few. */
 const STEPS_IN_A_ROW = 24
-
-/** @param {number[]} values */
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
 /** The slope of log(time) over log(size), by least squares: time grows as size to that power. @param {[number, number][]} points */
 export function growthExponent(points) {
@@ -113,7 +111,7 @@ async function measureSteps(host, steps, rounds, detailed = false) {
 
 /**
  * @param {import('./types').Host} host @param {{ quick: boolean, rounds: number, peers: boolean }} options
- * @returns {Promise<Omit<import('./types').Result, 'measuredAt' | 'cores' | 'load' | 'rounds'>>}
+ * @returns {Promise<Omit<import('./types').Result, keyof import('./types').Machine | 'large'>>}
  */
 export async function measure(host, { quick, rounds, peers }) {
   const steps = STEPS.filter(({ contestant }) => contestant === 'ours' || peers)

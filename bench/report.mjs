@@ -1,7 +1,9 @@
 // Tells what was measured: a table for the terminal, a JSON file by adapter, and the newest results in docs/PERFORMANCE.md.
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { describeLarge } from './largeReport.mjs'
+import { number, table, tileTable } from './table.mjs'
 
 /** @typedef {import('./types').Result} Result */
 
@@ -12,22 +14,33 @@ const END = '<!-- /results -->'
 
 const times = (/** @type {number | null} */ ratio) => (ratio === null ? 'an unknown number of times' : `${ratio.toFixed(1)} times`)
 
-const number = (/** @type {number | null | undefined} */ value, digits = 1) => (value == null ? 'not measured' : value.toFixed(digits))
-
-/** @param {string[]} head @param {(string | number)[][]} rows the first column is text, the others are numbers */
-function table(head, rows) {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => String(row[column]).length)))
-  const cell = (/** @type {string | number} */ value, /** @type {number} */ column) => {
-    const width = widths[column] ?? 0
-    return column === 0 ? String(value).padEnd(width) : String(value).padStart(width)
-  }
-  const line = (/** @type {(string | number)[]} */ row) => `| ${row.map(cell).join(' | ')} |`
-  const rule = `| ${widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
-  return [line(head), rule, ...rows.map(line)].join('\n')
+/** What is written of an adapter of which only the large model was measured. @type {Omit<Result, 'adapter' | 'host'>} */
+const UNMEASURED = {
+  measuredAt: '',
+  cores: 0,
+  load: 0,
+  rounds: 0,
+  ratios: { composed: null, jaxjs: null, nanogpt: null, frozenToFull: null },
+  jsMillisecondsPerStep: null,
+  peakToResident: null,
+  dispatches: { full: null, softPrompt: null },
+  steps: [],
+  programs: [],
+  matmul: [],
+  scaling: {}
 }
 
 /** @param {Result} result @returns {string} one adapter's results as Markdown, which a terminal shows as well */
 export function describe(result) {
+  const parts = [
+    ...(result.steps.length > 0 ? [describeSmall(result)] : []),
+    ...(result.large ? [describeLarge(result.adapter, result.large)] : [])
+  ]
+  return parts.join('\n\n')
+}
+
+/** @param {Result} result */
+function describeSmall(result) {
   const { ratios, dispatches, scaling } = result
   const steps = table(
     ['step', 'ms', 'tokens/s', 'JS ms', 'dispatches', 'peak MB', 'bytes a token'],
@@ -39,15 +52,6 @@ export function describe(result) {
       step.dispatches ?? '',
       step.peakBytes ? number(step.peakBytes / 1e6) : '',
       step.bytesPerToken ? Math.round(step.bytesPerToken) : ''
-    ])
-  )
-  const tileNames = Object.keys(result.matmul[0]?.tiles ?? {})
-  const tiles = table(
-    ['product', ...tileNames, 'of the best'],
-    result.matmul.map(({ mode, rows, columns, depth, tiles: speeds, chosen }) => [
-      `${mode} ${rows} x ${columns} x ${depth}`,
-      ...tileNames.map((name) => number(speeds[name], 2)),
-      `${number((100 * (speeds[chosen] ?? NaN)) / Math.max(...Object.values(speeds)), 0)} %`
     ])
   )
   const whole = result.programs.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
@@ -67,28 +71,37 @@ export function describe(result) {
       .map(({ name, exponent, points }) => `with ${name} to the power ${number(exponent, 2)} (${points.map(([size]) => size).join(', ')})`)
       .join('; ')}.`,
     `GFLOP/s of matrix products by tile, and what the chosen tile reaches of the best:`,
-    tiles,
+    tileTable(result.matmul),
     ...(result.programs.length > 0 ? ['The full step by program, from timestamps around every dispatch:', programs] : [])
   ].join('\n\n')
 }
 
-/** @param {Result} result @returns {string} the file it was written to */
-export function save(result) {
+const fileOf = (/** @type {string} */ adapter) => join(RESULTS, `${adapter.toLowerCase().replaceAll(/[^a-z0-9.]+/g, '-')}.json`)
+
+/** @param {string} file */
+function read(file) {
+  /** @type {Result} */
+  const result = JSON.parse(readFileSync(file, 'utf8'))
+  return result
+}
+
+/**
+ * What `part` lacks stays as it was last measured.
+ * @param {Partial<Result> & Pick<Result, 'adapter' | 'host'>} part @returns {{ result: Result, file: string }} what the file now holds
+ */
+export function save(part) {
   mkdirSync(RESULTS, { recursive: true })
-  const file = join(RESULTS, `${result.adapter.toLowerCase().replaceAll(/[^a-z0-9.]+/g, '-')}.json`)
+  const file = fileOf(part.adapter)
+  const result = { ...UNMEASURED, ...(existsSync(file) && read(file)), ...part }
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`)
-  return file
+  return { result, file }
 }
 
 /** Puts the saved results of all adapters between the markers of docs/PERFORMANCE.md. */
 export function publish() {
   const results = readdirSync(RESULTS)
     .filter((file) => file.endsWith('.json'))
-    .map((file) => {
-      /** @type {Result} */
-      const result = JSON.parse(readFileSync(join(RESULTS, file), 'utf8'))
-      return result
-    })
+    .map((file) => read(join(RESULTS, file)))
   const document = readFileSync(DOCUMENT, 'utf8')
   const [before, rest] = document.split(BEGIN)
   const after = rest?.split(END)[1]

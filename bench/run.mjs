@@ -1,4 +1,4 @@
-// `npm run bench`: our training steps beside composed TensorFlow.js, jax-js and nanogpt, in headless Chromium and, with a Vulkan driver, in Node on Dawn.
+// `npm run bench`: our training steps beside composed TensorFlow.js, jax-js, nanogpt and PyTorch, in headless Chromium and, with a GPU's driver, in Node on Dawn.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
@@ -10,8 +10,11 @@ const USAGE = `Usage: npm run bench -- [flags]
 
   --quick             fewer rounds, sizes and products: under five minutes on two cores
   --rounds N          timed rounds of every contestant (default 5)
-  --hosts LIST        chromium, node (default both; node needs a Vulkan driver)
-  --adapter any       WebGPU of the machine's graphics card in Chromium (default software)
+  --large             in place of the toy, a model of 100 M parameters: its steps beside PyTorch's, and what its matrix
+                      products reach of the best of ours; with --quick a batch that a processor does in seconds
+  --python PATH       interpreter that has torch, transformers and peft (default python3)
+  --hosts LIST        chromium, node (default both; node needs a driver: Vulkan on Linux)
+  --adapter KIND      WebGPU in Chromium: software, or any for the machine's graphics card (default software; any with --large)
   --no-peers          our own steps alone
   --publish           also puts the results into docs/PERFORMANCE.md
   --help`
@@ -33,7 +36,9 @@ function readArguments() {
         quick: { type: 'boolean', default: false },
         rounds: { type: 'string', default: '5' },
         hosts: { type: 'string', default: 'chromium,node' },
-        adapter: { type: 'string', default: 'software' },
+        large: { type: 'boolean', default: false },
+        python: { type: 'string', default: process.platform === 'win32' ? 'python' : 'python3' },
+        adapter: { type: 'string' },
         'no-peers': { type: 'boolean', default: false },
         publish: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false }
@@ -49,33 +54,40 @@ await runCommand(async () => {
   if (options.help) return console.log(USAGE)
   const rounds = Number(options.rounds)
   if (!Number.isInteger(rounds) || rounds < 1) throw new CommandError(`--rounds takes a whole number from 1.\n\n${USAGE}`, 2)
+  const adapter = options.adapter ?? (options.large ? 'any' : 'software')
+  if (adapter !== 'any' && adapter !== 'software') throw new CommandError(`--adapter takes software or any.\n\n${USAGE}`, 2)
   ensureNode()
   await ensureDependencies()
   const peers = !options['no-peers']
   if (peers) ensurePeers()
-  const { hasVulkan, openChromium, openNode } = await import('./hosts.mjs')
+  const { hasGpuDriver, openChromium, openNode } = await import('./hosts.mjs')
   const { measure } = await import('./measure.mjs')
+  const { measureLarge } = await import('./large.mjs')
   const { describe, publish, save } = await import('./report.mjs')
   /** @type {Record<string, () => Promise<import('./types').Host>>} */
   const hosts = {
     chromium: async () => {
       await ensureBrowser({ quiet: true })
-      return openChromium(options.adapter === 'any' ? 'any' : 'software')
+      return openChromium(adapter)
     },
     node: openNode
   }
   for (const name of options.hosts.split(',')) {
     const open = hosts[name]
     if (!open) throw new CommandError(`There is no host "${name}": chromium or node.\n\n${USAGE}`, 2)
-    if (name === 'node' && (!hasVulkan() || !existsSync(`${HERE}node_modules/webgpu`))) {
-      console.log('Node on Dawn is left out: there is no Vulkan driver, or the peers are not installed.')
+    if (name === 'node' && (!hasGpuDriver() || !existsSync(`${HERE}node_modules/webgpu`))) {
+      console.log('Node on Dawn is left out: there is no driver of a GPU, or the peers are not installed.')
       continue
     }
     const host = await open()
     try {
       const machine = { measuredAt: new Date().toISOString(), cores: availableParallelism(), load: loadavg()[0] ?? 0, rounds }
-      const result = { ...(await measure(host, { quick: options.quick, rounds, peers })), ...machine }
-      console.log(`\n${describe(result)}\n\nWritten to ${save(result)}`)
+      const { quick, large, python } = options
+      const part = large
+        ? await measureLarge(host, { quick, rounds, machine, python: peers ? python : undefined })
+        : { ...(await measure(host, { quick, rounds, peers })), ...machine }
+      const { result, file } = save(part)
+      console.log(`\n${describe(result)}\n\nWritten to ${file}`)
     } finally {
       await host.close()
     }

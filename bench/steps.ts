@@ -14,7 +14,9 @@ export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }:
   const tensors: Record<string, { data: Float32Array; shape: number[] }> = {}
   const add = (name: string, shape: number[], around = 0): void => {
     const size = shape.reduce((product, side) => product * side, 1)
-    tensors[name] = { shape, data: Float32Array.from({ length: size }, () => around + 0.04 * (random.uniform() - 0.5)) }
+    const data = new Float32Array(size)
+    for (let at = 0; at < size; at++) data[at] = around + 0.04 * (random.uniform() - 0.5)
+    tensors[name] = { shape, data }
   }
   add('model.embed_tokens.weight', [vocabulary, hidden])
   for (let layer = 0; layer < layers; layer++) {
@@ -47,10 +49,10 @@ export function makeDecoder({ vocabulary, hidden, layers, heads, intermediate }:
   return createDecoder(config, weightsOfArrays(tensors))
 }
 
-/** Rows of a random length between half of `time` and all of it. */
-export function makeBatch({ shape, batch: size, time, labels }: StepSpec): Batch {
+/** Rows as long as `time`, or of a random length between half of it and all. */
+export function makeBatch({ shape, batch: size, time, labels, lengths: wanted }: StepSpec): Batch {
   const random = new Random(2)
-  const lengths = Int32Array.from({ length: size }, () => Math.floor(time * (0.5 + random.uniform() / 2)))
+  const lengths = Int32Array.from({ length: size }, () => (wanted === 'whole' ? time : Math.floor(time * (0.5 + random.uniform() / 2))))
   const inputIds = Int32Array.from({ length: size * time }, () => Math.floor(random.uniform() * shape.vocabulary))
   const labelRows: number[] = []
   lengths.forEach((length, row) => {
@@ -69,7 +71,8 @@ export function makeBatch({ shape, batch: size, time, labels }: StepSpec): Batch
 }
 
 export async function makeTrainer(step: StepSpec, decoder: Decoder, memory?: MemoryMeter): Promise<Trainer> {
-  const recipe = defaultRecipe(step.method, 3, step.method === 'softPrompt' ? { virtualTokens: 8, start: 'random' } : {})
+  const options = step.options ?? (step.method === 'softPrompt' ? { virtualTokens: 8, start: 'random' } : {})
+  const recipe = defaultRecipe(step.method, 3, options)
   const budget = { kind: 'steps', steps: 1000 } as const
   return Trainer.create({ decoder, recipe, budget, encode: () => [2, 3, 4], labelWords: ['yes', 'no'], ...(memory && { memory }) })
 }

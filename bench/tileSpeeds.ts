@@ -1,9 +1,10 @@
-// Times one matrix product with every tile, in turn, on this WebGPU device.
+// Times one matrix product with every tile that the tuner chooses among, in turn, on this WebGPU device.
 import * as tf from '@tensorflow/tfjs'
 import { webGpuHandle } from '../src/engine/device/webgpu'
 import { matmul, type MatmulMode } from '../src/engine/kernels/webgpu/matmul'
 import { runner } from '../src/engine/kernels/webgpu/run'
-import { chooseTile, type Tile } from '../src/engine/kernels/webgpu/tiles'
+import { CANDIDATES, candidateIds, type Tile, type TileQuestion } from '../src/engine/kernels/webgpu/tiles'
+import { tunerOf } from '../src/engine/kernels/webgpu/tuner'
 import { timePrograms } from './gpuTimer'
 
 export interface Product {
@@ -20,52 +21,48 @@ export interface TileSpeed extends Product {
   chosen: string
 }
 
-const SIDES: readonly (readonly [number, number])[] = [
-  [4, 4],
-  [8, 4],
-  [8, 8],
-  [8, 16],
-  [16, 16]
-]
-
-const TILES: readonly Tile[] = [
-  ...SIDES.map(([rows, columns]) => ({ kind: 'register' as const, rows, columns, groupRows: 8, groupColumns: 8 })),
-  { kind: 'quad', rows: 8, columns: 8, groupRows: 2, groupColumns: 2 },
-  { kind: 'workgroup' }
-]
+/** A product is dispatched so often, up to `MOST_REPEATS` times: a graphics card takes its full clock then, and a coarse timestamp counts for little. */
+const LEAST_MILLISECONDS = 8
+const MOST_REPEATS = 16
 
 const nameOf = (tile: Tile): string =>
   tile.kind === 'workgroup' ? '64x64 shared' : `${tile.rows}x${tile.columns}${tile.kind === 'register' ? '' : ` ${tile.kind}`}`
 
-/** By the least GPU time of `rounds`: the one that was disturbed the least. Empty where the device has no timestamps. */
+/** GPU time of each of the candidates that suit the product, by the least of `rounds`: the one that was disturbed the least. Empty where the device has no timestamps. */
 export async function measureTiles(products: readonly Product[], rounds: number): Promise<TileSpeed[]> {
   const run = runner()
   const { backend, report } = webGpuHandle()!
   const speeds: TileSpeed[] = []
-  const timed = TILES.filter(({ kind }) => kind !== 'quad' || run.subgroups)
   if (!report.features.includes('timestamp-query')) return speeds
-  for (const product of products) {
-    const { mode, rows, columns, depth } = product
+  for (const { mode, rows, columns, depth } of products) {
+    const question: TileQuestion = { mode, rows, columns, depth, software: run.software, subgroups: run.subgroups }
+    const timed = candidateIds.flatMap((id) => CANDIDATES[id].tile(question) ?? [])
     const left = tf.randomUniform(mode === 'TN' ? [depth, rows] : [rows, depth])
     const right = tf.randomUniform(mode === 'NT' ? [columns, depth] : [depth, columns])
     const output = tf.zeros([rows, columns])
     const least = timed.map(() => Infinity)
+    const repeats = timed.map(() => 1)
     for (let round = 0; round <= rounds; round++) {
       for (const [at, tile] of timed.entries()) {
         const times = await timePrograms(backend, run, async () => {
-          matmul(run, { mode, output, left, right, rows, columns, depth, tile })
-          await output.data()
+          for (let repeat = 0; repeat < repeats[at]!; repeat++) matmul(run, { mode, output, left, right, rows, columns, depth, tile })
+          run.flush()
+          await run.device.queue.onSubmittedWorkDone()
         })
-        if (round > 0) least[at] = Math.min(least[at]!, times.find(({ program }) => program.startsWith('matmul'))!.milliseconds)
+        const { milliseconds, dispatches } = times.find(({ program }) => program.startsWith('matmul'))!
+        if (round > 0) least[at] = Math.min(least[at]!, milliseconds / dispatches)
+        else repeats[at] = Math.max(1, Math.min(MOST_REPEATS, Math.floor(LEAST_MILLISECONDS / milliseconds)))
       }
     }
     tf.dispose([left, right, output])
     const gigaflops = least.map((time) => (2 * rows * columns * depth) / time / 1e6)
-    const tiles = Object.fromEntries(timed.map((tile, at) => [nameOf(tile), gigaflops[at]!]))
     speeds.push({
-      ...product,
-      tiles,
-      chosen: nameOf(chooseTile({ mode, rows, columns, depth, software: run.software, subgroups: run.subgroups }))
+      mode,
+      rows,
+      columns,
+      depth,
+      tiles: Object.fromEntries(timed.map((tile, at) => [nameOf(tile), gigaflops[at]!])),
+      chosen: nameOf(tunerOf(run).tilesFor(question)[0]!)
     })
   }
   return speeds

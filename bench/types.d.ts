@@ -1,6 +1,7 @@
 // What the benchmark's contestants answer to, where they run, and what is written down of them.
 import type { ProgramTime } from './gpuTimer'
 import type { Ours } from './ours'
+import type { OptionValues } from '../src/engine/methods/method'
 import type { TileSpeed } from './tileSpeeds'
 
 export interface LlamaShape {
@@ -19,6 +20,10 @@ export interface StepSpec {
   method: 'allWeights' | 'lora' | 'softPrompt'
   /** Loss at every token, or at each row's last alone. */
   labels: 'all' | 'last'
+  /** All rows as long as `time`; where absent, of random lengths from half of it. */
+  lengths?: 'whole'
+  /** Of the method; where absent, its defaults, and 8 random virtual tokens. */
+  options?: OptionValues
   /** Of ours alone: our kernels, or TensorFlow.js's own operations. */
   form?: 'fused' | 'composed'
 }
@@ -76,14 +81,53 @@ export interface Growth {
   points: [size: number, milliseconds: number][]
 }
 
-/** One adapter's results, as `results/<adapter>.json` keeps them. Ratios are the others' step time over ours; null is not measured. */
-export interface Result {
-  adapter: string
-  host: string
+/** Where and when something was measured. */
+export interface Machine {
   measuredAt: string
   cores: number
   load: number
   rounds: number
+}
+
+/** One step of `peers/pytorch.py`; `ratio` is its time over ours, so our steps a second over PyTorch's. */
+export interface PyTorchStep {
+  name: string
+  milliseconds: number
+  stepsPerSecond: number
+  loss: number
+  ratio: number | null
+}
+
+export interface PyTorchResult {
+  device: string
+  /** No graphics card computed. */
+  onProcessor: boolean
+  versions: Record<string, string>
+  steps: PyTorchStep[]
+}
+
+/** Steps of a model of about 100 M parameters, and what their matrix products reach of the best that any tile of ours does alone at the same shapes. */
+export interface LargeResult extends Machine {
+  host: string
+  /** The adapter is a processor. */
+  software: boolean
+  shape: LlamaShape
+  batch: number
+  time: number
+  parameters: number
+  steps: StepResult[]
+  /** Of all matrix products in a step of all weights together, by timestamps. */
+  matmulGigaflops: number | null
+  bestGigaflops: number | null
+  matmulShareOfPeak: number | null
+  matmul: TileSpeed[]
+  pytorch?: PyTorchResult
+}
+
+/** One adapter's results, as `results/<adapter>.json` keeps them. Ratios are the others' step time over ours; null is not measured. */
+export interface Result extends Machine {
+  adapter: string
+  host: string
   ratios: { composed: number | null; jaxjs: number | null; nanogpt: number | null; frozenToFull: number | null }
   jsMillisecondsPerStep: number | null
   peakToResident: number | null
@@ -92,6 +136,7 @@ export interface Result {
   programs: ProgramTime[]
   matmul: TileSpeed[]
   scaling: Record<string, Growth>
+  large?: LargeResult
 }
 
 declare global {

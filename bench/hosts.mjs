@@ -19,11 +19,8 @@ const PAGES = /** @type {Record<string, string>} */ ({
 /** Timestamps as they are: pages get them rounded to 0.1 ms, which hides what a graphics card does in less. */
 const TIMER_FLAGS = ['--enable-webgpu-developer-features']
 
-/** The faster card of two; and on Linux, where a headless Chromium keeps to the processor by itself, the one of the Vulkan driver. */
-const CARD_FLAGS = [
-  '--use-webgpu-power-preference=force-high-performance',
-  ...(process.platform === 'linux' ? ['--enable-features=Vulkan', '--use-angle=vulkan', '--disable-vulkan-surface'] : [])
-]
+/** On Linux a headless Chromium keeps to the processor by itself: the card of the Vulkan driver. */
+const CARD_FLAGS = process.platform === 'linux' ? ['--enable-features=Vulkan', '--use-angle=vulkan', '--disable-vulkan-surface'] : []
 
 /** @param {'software' | 'any'} webgpu @returns {Promise<Host>} each contestant in a page, so in a TensorFlow.js and on a GPU device, of its own */
 export async function openChromium(webgpu) {

@@ -1,4 +1,5 @@
 // What the benchmark measures of a model of 100 M parameters: steps, how near their matrix products come to the best of ours, and PyTorch beside them.
+import { stepResult } from './measure.mjs'
 import { median } from './median.mjs'
 import { operationsOf, parametersOf, productsOfStep } from './products.mjs'
 import { measurePyTorch } from './pytorch.mjs'
@@ -6,7 +7,7 @@ import { measurePyTorch } from './pytorch.mjs'
 /** @type {import('./types').LlamaShape} */
 const SHAPE = { vocabulary: 16384, hidden: 768, layers: 12, heads: 12, intermediate: 2048 }
 
-/** As many label rows as have their logits at once; a processor does the smaller one in seconds. */
+/** As many label rows as have their logits at once; a processor does the other in seconds. */
 const SIZES = { whole: { batch: 8, time: 128 }, quick: { batch: 1, time: 64 } }
 
 /** @type {{ name: string, method: import('./types').StepSpec['method'], options?: import('./types').StepSpec['options'] }[]} */
@@ -26,7 +27,9 @@ const WARM_UP = 4
  * @returns {Promise<Pick<import('./types').Result, 'adapter' | 'host'> & { large: import('./types').LargeResult }>}
  */
 export async function measureLarge(host, { quick, rounds, machine, python }) {
-  const size = quick ? SIZES.quick : SIZES.whole
+  const software = await host.call('ours', 'isSoftware')
+  if (software) console.log(`${await host.call('ours', 'adapterName')} is a processor: one short row in place of a batch.`)
+  const size = quick || software ? SIZES.quick : SIZES.whole
   const steps = METHODS.map(({ name, method, options }) => ({
     name,
     /** @type {import('./types').StepSpec} */
@@ -45,18 +48,7 @@ export async function measureLarge(host, { quick, rounds, machine, python }) {
       const time = await host.call('ours', 'step', id)
       if (round >= 0) times.push(time)
     }
-    const { dispatches, residentBytes, peakBytes } = await host.call('ours', 'details', id)
-    const milliseconds = median(times.map((time) => time.milliseconds))
-    results.push({
-      name,
-      milliseconds,
-      jsMilliseconds: median(times.map((time) => time.jsMilliseconds)),
-      tokensPerSecond: (1000 * spec.batch * spec.time) / milliseconds,
-      loss: times.at(-1)?.loss ?? NaN,
-      dispatches,
-      residentBytes,
-      peakBytes
-    })
+    results.push(stepResult(name, spec, times, await host.call('ours', 'details', id)))
     if (spec.method === 'allWeights') matmulMilliseconds = await measureMatmuls(host, id, rounds)
     await host.call('ours', 'close', id)
   }
@@ -73,7 +65,7 @@ export async function measureLarge(host, { quick, rounds, machine, python }) {
     large: {
       ...machine,
       host: host.name,
-      software: await host.call('ours', 'isSoftware'),
+      software,
       shape: SHAPE,
       ...size,
       parameters: parametersOf(SHAPE),

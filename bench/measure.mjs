@@ -60,6 +60,27 @@ export function growthExponent(points) {
 }
 
 /**
+ * @param {string} name @param {import('./types').StepSpec} spec @param {import('./types').StepTime[]} times @param {import('./ours').StepDetails} [details] of ours
+ * @returns {import('./types').StepResult} medians
+ */
+export function stepResult(name, spec, times, details) {
+  const milliseconds = median(times.map((time) => time.milliseconds))
+  return {
+    name,
+    milliseconds,
+    jsMilliseconds: median(times.map((time) => time.jsMilliseconds)),
+    tokensPerSecond: (1000 * spec.batch * spec.time) / milliseconds,
+    loss: times.at(-1)?.loss ?? NaN,
+    ...(details && {
+      dispatches: details.dispatches,
+      residentBytes: details.residentBytes,
+      peakBytes: details.peakBytes,
+      bytesPerToken: (details.peakBytes - details.residentBytes) / (spec.batch * spec.time)
+    })
+  }
+}
+
+/**
  * Rounds in turn, so that whatever else the machine does meets all alike. A contestant that fails is left out with its reason.
  * @param {import('./types').Host} host @param {typeof STEPS} steps @param {number} rounds
  * @param {boolean} detailed also what the first step costs by program, and in JavaScript alone
@@ -88,19 +109,7 @@ async function measureSteps(host, steps, rounds, detailed = false) {
   const results = []
   for (const { name, contestant, spec, id, times } of open) {
     const details = contestant === 'ours' ? await host.call('ours', 'details', id) : undefined
-    results.push({
-      name,
-      milliseconds: median(times.map((time) => time.milliseconds)),
-      jsMilliseconds: median(times.map((time) => time.jsMilliseconds)),
-      tokensPerSecond: (1000 * spec.batch * spec.time) / median(times.map((time) => time.milliseconds)),
-      loss: times.at(-1)?.loss ?? NaN,
-      ...(details && {
-        dispatches: details.dispatches,
-        residentBytes: details.residentBytes,
-        peakBytes: details.peakBytes,
-        bytesPerToken: (details.peakBytes - details.residentBytes) / (spec.batch * spec.time)
-      })
-    })
+    results.push(stepResult(name, spec, times, details))
   }
   const first = detailed && open[0]?.contestant === 'ours' ? open[0] : undefined
   const jsMilliseconds = first ? await host.call('ours', 'jsMilliseconds', first.id, STEPS_IN_A_ROW) : null

@@ -3,19 +3,18 @@
 /** @typedef {import('./tileSpeeds').Product & { count: number }} CountedProduct */
 
 /**
- * Every linear layer `[outputs, inputs]` of a Llama with tied head is three products: `x weight^T`, the gradient of its input and that of its weight. The head
- * meets label rows alone. Attention, which is no product of a weight, and whatever is computed twice are left out.
+ * Every linear layer `[outputs, inputs]` of a Llama with tied head is three products: `x weight^T`, the gradient of its input and that of its weight. Layers of
+ * one input are one product, as the kernels group them. Attention, which is no product of a weight, and whatever is computed twice are left out.
  * @param {Pick<import('./types').StepSpec, 'shape' | 'batch' | 'time'>} step with a label at every token of rows that are all as long as `time`
  * @returns {CountedProduct[]} `count` is how often each is in a step
  */
 export function productsOfStep({ shape: { vocabulary, hidden, layers, intermediate }, batch, time }) {
   const rows = batch * time
   const linears = [
-    // Query, key, value and output.
-    { outputs: hidden, inputs: hidden, count: 4 * layers },
-    // Gate and up.
-    { outputs: intermediate, inputs: hidden, count: 2 * layers },
-    // Down.
+    // Query, key and value; output; gate and up; down; head.
+    { outputs: 3 * hidden, inputs: hidden, count: layers },
+    { outputs: hidden, inputs: hidden, count: layers },
+    { outputs: 2 * intermediate, inputs: hidden, count: layers },
     { outputs: hidden, inputs: intermediate, count: layers },
     { outputs: vocabulary, inputs: hidden, count: 1 }
   ]

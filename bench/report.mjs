@@ -87,14 +87,14 @@ function read(file) {
 
 /**
  * What `part` lacks stays as it was last measured.
- * @param {Partial<Result> & Pick<Result, 'adapter' | 'host'>} part @returns {{ result: Result, file: string }} what the file now holds
+ * @param {Partial<Result> & Pick<Result, 'adapter' | 'host'>} part @returns {string} the file it was written to
  */
 export function save(part) {
   mkdirSync(RESULTS, { recursive: true })
   const file = fileOf(part.adapter)
-  const result = { ...UNMEASURED, ...(existsSync(file) && read(file)), ...part }
-  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`)
-  return { result, file }
+  const whole = { ...UNMEASURED, ...(existsSync(file) && read(file)), ...part }
+  writeFileSync(file, `${JSON.stringify(whole, null, 2)}\n`)
+  return file
 }
 
 /** Puts the saved results of all adapters between the markers of docs/PERFORMANCE.md. */

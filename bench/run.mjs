@@ -11,9 +11,9 @@ const USAGE = `Usage: npm run bench -- [flags]
   --quick             fewer rounds, sizes and products: under five minutes on two cores
   --rounds N          timed rounds of every contestant (default 5)
   --large             in place of the toy, a model of 100 M parameters: its steps beside PyTorch's, and what its matrix
-                      products reach of the best of ours; with --quick a batch that a processor does in seconds
+                      products reach of the best of ours; with --quick, or on a processor, a batch of one short row
   --python PATH       interpreter that has torch, transformers and peft (default python3)
-  --hosts LIST        chromium, node (default both; node needs a driver: Vulkan on Linux)
+  --hosts LIST        chromium, node (default both, with --large node; node needs a driver: Vulkan on Linux)
   --adapter KIND      WebGPU in Chromium: software, or any for the machine's graphics card (default software; any with --large)
   --no-peers          our own steps alone
   --publish           also puts the results into docs/PERFORMANCE.md
@@ -35,7 +35,7 @@ function readArguments() {
       options: {
         quick: { type: 'boolean', default: false },
         rounds: { type: 'string', default: '5' },
-        hosts: { type: 'string', default: 'chromium,node' },
+        hosts: { type: 'string' },
         large: { type: 'boolean', default: false },
         python: { type: 'string', default: process.platform === 'win32' ? 'python' : 'python3' },
         adapter: { type: 'string' },
@@ -63,6 +63,7 @@ await runCommand(async () => {
   const { hasGpuDriver, openChromium, openNode } = await import('./hosts.mjs')
   const { measure } = await import('./measure.mjs')
   const { measureLarge } = await import('./large.mjs')
+  const { describeLarge } = await import('./largeReport.mjs')
   const { describe, publish, save } = await import('./report.mjs')
   /** @type {Record<string, () => Promise<import('./types').Host>>} */
   const hosts = {
@@ -72,7 +73,7 @@ await runCommand(async () => {
     },
     node: openNode
   }
-  for (const name of options.hosts.split(',')) {
+  for (const name of (options.hosts ?? (options.large ? 'node' : 'chromium,node')).split(',')) {
     const open = hosts[name]
     if (!open) throw new CommandError(`There is no host "${name}": chromium or node.\n\n${USAGE}`, 2)
     if (name === 'node' && (!hasGpuDriver() || !existsSync(`${HERE}node_modules/webgpu`))) {
@@ -82,12 +83,14 @@ await runCommand(async () => {
     const host = await open()
     try {
       const machine = { measuredAt: new Date().toISOString(), cores: availableParallelism(), load: loadavg()[0] ?? 0, rounds }
-      const { quick, large, python } = options
-      const part = large
-        ? await measureLarge(host, { quick, rounds, machine, python: peers ? python : undefined })
-        : { ...(await measure(host, { quick, rounds, peers })), ...machine }
-      const { result, file } = save(part)
-      console.log(`\n${describe(result)}\n\nWritten to ${file}`)
+      const { quick, python } = options
+      if (options.large) {
+        const part = await measureLarge(host, { quick, rounds, machine, python: peers ? python : undefined })
+        console.log(`\n${describeLarge(part.adapter, part.large)}\n\nWritten to ${save(part)}`)
+      } else {
+        const result = { ...(await measure(host, { quick, rounds, peers })), ...machine }
+        console.log(`\n${describe(result)}\n\nWritten to ${save(result)}`)
+      }
     } finally {
       await host.close()
     }

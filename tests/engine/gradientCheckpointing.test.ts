@@ -18,10 +18,10 @@ describe.each(backends)('%s', (backend) => {
   })
   afterAll(() => decoder.dispose())
 
-  async function train(recipe: Recipe, gradientCheckpointing: boolean, memory?: MemoryMeter) {
+  async function train(recipe: Recipe, gradientCheckpointing: boolean, memory?: MemoryMeter, model = decoder) {
     const { encode, labelWords } = data
     const budget = { kind: 'steps', steps: 10 } as const
-    const trainer = await Trainer.create({ decoder, recipe: { ...recipe, gradientCheckpointing }, budget, encode, labelWords, memory })
+    const trainer = await Trainer.create({ decoder: model, recipe: { ...recipe, gradientCheckpointing }, budget, encode, labelWords, memory })
     const batches = data.trainingBatches(4, 1)
     const records = []
     for (let i = 0; i < 4; i++) {
@@ -53,9 +53,12 @@ describe.each(backends)('%s', (backend) => {
   })
 
   test('takes less memory', async () => {
+    // The last layer is nearly empty: there are more to spare.
+    const deep = await raceDecoder(4)
     const memory = new MemoryMeter()
-    const plain = await train(tinyRecipe('allWeights'), false, memory)
-    const checkpointed = await train(tinyRecipe('allWeights'), true, memory)
-    expect(checkpointed.peakBytes).toBeLessThan(plain.peakBytes)
+    const plain = await train(tinyRecipe('allWeights'), false, memory, deep)
+    const checkpointed = await train(tinyRecipe('allWeights'), true, memory, deep)
+    expect(checkpointed.peakBytes).toBeLessThan(0.9 * plain.peakBytes)
+    deep.dispose()
   })
 })

@@ -1,6 +1,8 @@
 // Causal self-attention with lengths, grouped heads, a key-value prefix and a local window.
 import * as tf from '@tensorflow/tfjs'
+import { gatherRowsComposed } from './gatherRows'
 import { attentionFused } from './webgpu/attention'
+import { attentionOfSomeFused } from './webgpu/attentionOfSome'
 import { isWebGpu } from './webgpu/run'
 
 export interface AttentionInputs {
@@ -33,7 +35,17 @@ export interface AttentionInputs {
   scale: number
   /** How many tokens back a query sees, itself included and the prefix counted; undefined is all. */
   window?: number
+  /**
+   * `[queries]` on the host: of a whole pass (`queryTime` equals `keyTime`) these rows alone are asked. `query` holds theirs and nothing else, in this order, and
+   * so does the result; a row may occur more than once. Absent is all.
+   */
+  queries?: Int32Array
 }
+
+/** Attention of which some queries alone are asked. */
+export type SomeQueries = AttentionInputs & Required<Pick<AttentionInputs, 'queries'>>
+
+const areSome = (inputs: AttentionInputs): inputs is SomeQueries => inputs.queries !== undefined
 
 /** Low enough that its exponential is zero, and finite, so that a row that sees nothing gives no NaN. */
 const HIDDEN_SCORE = -1e9
@@ -43,11 +55,24 @@ const HIDDEN_SCORE = -1e9
  * Rows whose query stands at or beyond the row's length are padding: finite, without meaning.
  */
 export function attention(inputs: AttentionInputs): tf.Tensor2D {
-  return isWebGpu() ? attentionFused(inputs) : attentionComposed(inputs)
+  if (!isWebGpu()) return attentionComposed(inputs)
+  return areSome(inputs) ? attentionOfSomeFused(inputs) : attentionFused(inputs)
+}
+
+/** Where each of `queries` stands: its batch entry (the first for shared rows) and its position there. */
+export function queryPlaces(
+  queries: Int32Array,
+  { keyTime, shared = 0 }: Pick<AttentionInputs, 'keyTime' | 'shared'>
+): { entry: number; position: number }[] {
+  return Array.from(queries, (row) => {
+    const entry = Math.max(0, Math.floor((row - shared) / (keyTime - shared)))
+    return { entry, position: row - entry * (keyTime - shared) }
+  })
 }
 
 /** The form in TensorFlow.js operations, for every backend. */
 export function attentionComposed(inputs: AttentionInputs): tf.Tensor2D {
+  if (areSome(inputs)) return ofSome(inputs)
   const { front, rows } = withoutShared(inputs)
   return front ? tf.concat([ofRows(front), ofRows(rows)], 0) : ofRows(rows)
 }
@@ -77,7 +102,28 @@ export function withoutShared({ shared = 0, ...inputs }: AttentionInputs): { fro
   }
 }
 
-function ofRows(inputs: AttentionInputs): tf.Tensor2D {
+/** Each batch entry has as many queries as the one with the most: those that are missing ask at its first position, and nobody reads what they are told. */
+function ofSome({ query, queries, ...inputs }: SomeQueries): tf.Tensor2D {
+  const places = queryPlaces(queries, inputs)
+  const counts = new Array<number>(inputs.batch).fill(0)
+  const ranks = places.map(({ entry }) => counts[entry]!++)
+  const queryTime = Math.max(...counts)
+  const slots = places.map(({ entry }, at) => entry * queryTime + ranks[at]!)
+  const sources = new Int32Array(inputs.batch * queryTime)
+  const positions = new Int32Array(inputs.batch * queryTime)
+  const { shared = 0 } = inputs
+  slots.forEach((slot, at) => {
+    sources[slot] = at
+    // Shared positions are a prefix here, and so below zero.
+    positions[slot] = places[at]!.position - shared
+  })
+  // The keys alone are taken apart.
+  const { rows } = withoutShared({ ...inputs, query: inputs.key })
+  return gatherRowsComposed(ofRows({ ...rows, query: gatherRowsComposed(query, sources), queryTime }, positions), Int32Array.from(slots))
+}
+
+/** `positions` of the queries, where they do not follow each other. */
+function ofRows(inputs: AttentionInputs, positions?: Int32Array): tf.Tensor2D {
   const { batch, queryTime, keyTime, heads, keyValueHeads, headSize, scale, prefix } = inputs
   const group = heads / keyValueHeads
   const prefixLength = prefix ? prefix.key.shape[0] : 0
@@ -96,7 +142,7 @@ function ofRows(inputs: AttentionInputs): tf.Tensor2D {
     return tf.reshape(all, [batch * keyValueHeads, allKeys, headSize])
   }
   const scores = tf.matMul(query, joined(inputs.key, prefix?.key), false, true)
-  const masked = tf.add(tf.reshape(scores, [batch, heads, queryTime, allKeys]), mask(inputs, prefixLength))
+  const masked = tf.add(tf.reshape(scores, [batch, heads, queryTime, allKeys]), mask(inputs, prefixLength, positions))
   const weights = tf.reshape(tf.softmax(masked), [batch * keyValueHeads, group * queryTime, allKeys])
   const mixed = tf.matMul(weights, joined(inputs.value, prefix?.value))
   return tf.reshape(tf.transpose(tf.reshape(mixed, [batch, heads, queryTime, headSize]), [0, 2, 1, 3]), [
@@ -111,18 +157,18 @@ function byHead(x: tf.Tensor, batch: number, time: number, heads: number, headSi
 }
 
 /** What is added to the scores: `[rows, 1, queryTime, prefix + keyTime]`, where rows is 1 if causality alone hides every padding key. */
-function mask(inputs: AttentionInputs, prefixLength: number): tf.Tensor4D {
+function mask(inputs: AttentionInputs, prefixLength: number, positions?: Int32Array): tf.Tensor4D {
   const { batch, queryTime, keyTime, lengths, window = Infinity } = inputs
   const offset = inputs.queryOffset ?? keyTime - queryTime
   // Where queries start at 0, a real query never reaches the padding on its right.
-  const rows = offset === 0 ? 1 : batch
+  const rows = offset === 0 && !positions ? 1 : batch
   const width = prefixLength + keyTime
   const values = new Float32Array(rows * queryTime * width)
   let at = 0
   for (let row = 0; row < rows; row++) {
-    const length = offset === 0 ? keyTime : (lengths[row] as number)
+    const length = offset === 0 || positions ? keyTime : (lengths[row] as number)
     for (let i = 0; i < queryTime; i++, at += width) {
-      const position = offset === 'last' ? length - 1 : offset + i
+      const position = positions ? positions[row * queryTime + i]! : offset === 'last' ? length - 1 : offset + i
       for (let j = -prefixLength; j < keyTime; j++) {
         if (j > position || j <= position - window || j >= length) values[at + prefixLength + j] = HIDDEN_SCORE
       }

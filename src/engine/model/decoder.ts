@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
 import { derived, fixed } from '../hostArrays'
-import { attention, type AttentionInputs } from '../kernels/attention'
+import { attention, queryPlaces, type AttentionInputs } from '../kernels/attention'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
@@ -19,7 +19,7 @@ import { swiglu } from '../kernels/swiglu'
 import type { Adaptation } from '../methods/method'
 import type { Batch } from './batch'
 import type { DecoderConfig } from './config'
-import type { DecoderLayout, LayerLayout, Projection } from './layout'
+import { asksWantedAlone, type DecoderLayout, type LayerLayout, type Projection } from './layout'
 import { RotaryCache } from './rotaryTable'
 
 /** What one pass over the layers is about; virtual tokens count as tokens. */
@@ -49,6 +49,12 @@ export interface Pass {
 type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset' | 'shared'> & { table: RotaryTable }
 
 const NO_ADAPTATION: Adaptation = {}
+
+/** The rows whose queries are asked where that is not all of them: those states, already normed, and which rows of all they are. */
+interface Asked {
+  x: tf.Tensor2D
+  rows: Int32Array
+}
 
 /** A weight as the decoder holds it: a matrix may be packed, all else is float32. */
 export type FrozenWeight = tf.Tensor | PackedMatrix
@@ -182,12 +188,16 @@ export class Decoder {
   /** One layer: `[batch * time, hidden]` in, the same out, or, of the last, the wanted rows. */
   #layer(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }): tf.Tensor2D {
     const { layers, parallelResidual } = this.config
-    const { adaptation, rows } = pass
-    const mixed = this.#attend(this.#norm(x, layer.attentionNorm, adaptation), layer, index, pass)
+    const { adaptation } = pass
     // Behind the last attention rows no longer meet: only the wanted ones go on.
-    const wanted = (states: tf.Tensor2D): tf.Tensor2D => (rows && index === layers - 1 ? gatherRows(states, rows) : states)
-    const residual = wanted(x)
-    const attended = this.#project(wanted(mixed), layer.output, adaptation, residual)
+    const rows = index === layers - 1 ? pass.rows : undefined
+    const norm = (states: tf.Tensor2D): tf.Tensor2D => this.#norm(states, layer.attentionNorm, adaptation)
+    const residual = rows ? gatherRows(x, rows) : x
+    const isWatched = pass.offset !== 0 || pass.extend || pass.observe
+    const asked = rows && !isWatched && asksWantedAlone(rows.length, x.shape[0], layer) ? { x: norm(residual), rows } : undefined
+    const all = this.#attend(norm(x), layer, index, pass, asked)
+    const mixed = rows && !asked ? gatherRows(all, rows) : all
+    const attended = this.#project(mixed, layer.output, adaptation, residual)
     const mlpInput = this.#norm(parallelResidual ? residual : attended, layer.mlpNorm, adaptation)
     return this.#project(this.#activate(mlpInput, layer, adaptation), layer.down, adaptation, attended)
   }
@@ -269,14 +279,13 @@ export class Decoder {
     return tf.add(x, embedding(this.#matrix(name, adaptation), repeats ? fixed(places) : places))
   }
 
-  #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }): tf.Tensor2D {
-    const { heads, keyValueHeads, headSize, attentionScale, attentionWindows, rotary: turning } = this.config
+  #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }, asked?: Asked): tf.Tensor2D {
+    const { heads, keyValueHeads, headSize, attentionScale, attentionWindows } = this.config
     const { batch, time, shared, offset, lengths, adaptation, angles } = pass
-    const { query, key, value } = this.#queryKeyValue(x, layer, adaptation)
-    const [turnedQuery, turnedKey] =
-      angles && turning
-        ? rotary([query, key], angles.table, { ...angles, heads: [heads, keyValueHeads], headSize, dimensions: turning.dimensions })
-        : [query, key]
+    const { query, key, value } = this.#queryKeyValue(x, layer, adaptation, asked)
+    const [turnedQuery, turnedKey] = asked
+      ? [...this.#turn([query], [heads], angles && anglesOf(asked.rows, angles)), ...this.#turn([key], [keyValueHeads], angles)]
+      : this.#turn([query, key], [heads, keyValueHeads], angles)
     const own = { key: turnedKey as tf.Tensor2D, value, keyTime: time }
     const inputs: AttentionInputs = {
       query: turnedQuery as tf.Tensor2D,
@@ -291,17 +300,28 @@ export class Decoder {
       keyValueHeads,
       headSize,
       scale: attentionScale,
-      window: attentionWindows[index]
+      window: attentionWindows[index],
+      queries: asked?.rows
     }
     pass.observe?.(index, inputs)
     return attention(inputs)
   }
 
+  #turn(states: tf.Tensor2D[], heads: number[], angles?: Angles): tf.Tensor2D[] {
+    const { headSize, rotary: turning } = this.config
+    return angles && turning ? rotary(states, angles.table, { ...angles, heads, headSize, dimensions: turning.dimensions }) : states
+  }
+
   #queryKeyValue(
     x: tf.Tensor2D,
     { attention: layout }: LayerLayout,
-    adaptation: Adaptation
+    adaptation: Adaptation,
+    asked?: Asked
   ): Record<'query' | 'key' | 'value', tf.Tensor2D> {
+    if (layout.kind === 'separate' && asked) {
+      const [key, value] = this.#projectAll(x, [layout.key, layout.value], adaptation)
+      return { query: this.#project(asked.x, layout.query, adaptation), key: key as tf.Tensor2D, value: value as tf.Tensor2D }
+    }
     if (layout.kind === 'separate') {
       const [query, key, value] = this.#projectAll(x, [layout.query, layout.key, layout.value], adaptation)
       return { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D }
@@ -331,5 +351,18 @@ export class Decoder {
       `A text of ${length} tokens, virtual tokens included, is longer than the ${maximumPositions} that the model was made for.`,
       'Shorten the text or the template, or use fewer virtual tokens.'
     )
+  }
+}
+
+/** The angles of some rows of a pass. */
+function anglesOf(rows: Int32Array, { table, offset, time, shared }: Angles): Angles {
+  const positions = derived(rows, (all) =>
+    Int32Array.from(queryPlaces(all, { keyTime: time, shared }), ({ position }) => offset + position)
+  )
+  return {
+    table: { cosine: gatherRows(table.cosine, positions), sine: gatherRows(table.sine, positions) },
+    batch: 1,
+    time: rows.length,
+    offset: 0
   }
 }

@@ -44,6 +44,14 @@ export interface DecoderLayout {
   prefix: string
 }
 
+/**
+ * Whether a last layer makes queries of the wanted rows alone, out of all `rows`: where they are few, for they take dispatches of their own, and where queries
+ * are a product of their own.
+ */
+export function asksWantedAlone(wanted: number, rows: number, { attention }: LayerLayout): boolean {
+  return wanted <= rows / 2 && attention.kind === 'separate'
+}
+
 /** All linear layers of one layer. */
 export function layerProjections(layer: LayerLayout): Projection[] {
   const { attention } = layer

@@ -15,7 +15,10 @@ export interface Floats {
 }
 
 export interface BlockFloats {
+  /** Up to the attention, what belongs to queries and their results aside. */
   attention: Floats
+  /** Of queries; in the last layer not all may be asked. */
+  queries: Floats
   /** Behind the attention; in the last layer only the label rows come so far. */
   mlp: Floats
   /** Whether what leaves the layer depends on anything trained. */
@@ -30,9 +33,11 @@ export interface BlockFloats {
  */
 export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: ReadonlySet<string>, enters: boolean): BlockFloats {
   const { hiddenSize, heads, keyValueHeads, headSize, intermediateSize, rotary } = config
-  const [queries, keys] = [heads * headSize, keyValueHeads * headSize]
+  const [queryWidth, keyWidth] = [heads * headSize, keyValueHeads * headSize]
   const { attention: projections, gate, up, down, output } = layer
-  const reading = projections.kind === 'fused' ? [projections.projection] : [projections.query, projections.key, projections.value]
+  const isFused = projections.kind === 'fused'
+  const reading = isFused ? [projections.projection] : [projections.key, projections.value]
+  const asking = isFused ? [] : [projections.query]
   const rising = gate ? [gate, up] : [up]
   const trains = (path: string): boolean => trained.has(`${path}.weight`) || trained.has(`${path}.bias`)
   const adapts = ({ path }: Projection): boolean => trained.has(`${path}.lora_A.weight`) || trained.has(`${path}.ia3_l`)
@@ -42,7 +47,7 @@ export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: 
   /** An adapter adds to, or scales, a result of its own. */
   const beside = (some: Projection[]): number => sum(some.filter(adapts).map(({ outputs }) => outputs))
 
-  const intoAttention = enters || trains(layer.attentionNorm) || reading.some(moves) || trained.has('prefix')
+  const intoAttention = enters || trains(layer.attentionNorm) || [...reading, ...asking].some(moves) || trained.has('prefix')
   const intoMlp = intoAttention || moves(output)
   const depends = intoMlp || trains(layer.mlpNorm) || [...rising, down].some(moves)
   const inner = rising.length * intermediateSize
@@ -52,25 +57,21 @@ export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: 
     return isMadeAgain ? { kept: 0, dropped: floats } : { kept: floats, dropped: 0 }
   }
   const keepsInner = intoMlp || trains(layer.mlpNorm) || rising.some(moves)
-  const normed = inputOf(reading, hiddenSize, enters || trains(layer.attentionNorm))
+  const normed = inputOf([...reading, ...asking], hiddenSize, enters || trains(layer.attentionNorm))
   const mlpNormed = inputOf(rising, hiddenSize, intoMlp || trains(layer.mlpNorm))
   const active = inputOf([down], intermediateSize, keepsInner)
   return {
     attention: {
-      all:
-        hiddenSize +
-        (projections.kind === 'fused' ? 2 : 1) * (queries + 2 * keys) +
-        (rotary ? queries + keys : 0) +
-        queries +
-        2 * heads +
-        beside(reading),
-      kept:
-        (enters ? hiddenSize + 1 : 0) +
-        normed.kept +
-        (intoAttention ? queries + 2 * keys + 2 * heads : 0) +
-        (keepsInput(output) ? queries : 0),
+      all: hiddenSize + (isFused ? 2 : 1) * 2 * keyWidth + (rotary ? keyWidth : 0) + beside(reading),
+      kept: (enters ? hiddenSize + 1 : 0) + normed.kept + (intoAttention ? 2 * keyWidth : 0),
       dropped: normed.dropped,
-      back: 2 * hiddenSize + 2 * (queries + 2 * keys) + queries
+      back: 2 * hiddenSize + 4 * keyWidth
+    },
+    queries: {
+      all: (isFused ? 2 : 1) * queryWidth + (rotary ? queryWidth : 0) + queryWidth + 2 * heads + beside(asking),
+      kept: (intoAttention ? queryWidth + 2 * heads : 0) + (keepsInput(output) ? queryWidth : 0),
+      dropped: 0,
+      back: 3 * queryWidth
     },
     mlp: {
       all: 3 * hiddenSize + inner + intermediateSize + beside([...rising, output, down]),

@@ -5,6 +5,7 @@ import { matrixBytes, type StoredDtype } from '../kernels/packings'
 import type { BaseShape, TrainedOn } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
 import { trainedShapes } from '../methods/trained'
+import { asksWantedAlone } from '../model/layout'
 import { packingFor, type Precision } from '../model/precision'
 import { blockFloats } from './blockFloats'
 import type { Recipe } from './recipe'
@@ -110,11 +111,13 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
   const blocks = layout.layers.map((layer, index) => {
     const entered = depends
-    const { attention, mlp, depends: leaves } = blockFloats(config, layer, names, entered)
+    const { attention, queries, mlp, depends: leaves } = blockFloats(config, layer, names, entered)
     depends = leaves
     const behind = index === config.layers - 1 ? batch.labelRows : rows
-    const bytes = (kind: 'all' | 'kept' | 'dropped'): number => FLOAT32_BYTES * (rows * attention[kind] + behind * mlp[kind])
-    const back = FLOAT32_BYTES * Math.max(rows * attention.back, behind * mlp.back)
+    const asked = asksWantedAlone(behind, rows, layer) ? behind : rows
+    const bytes = (kind: 'all' | 'kept' | 'dropped'): number =>
+      FLOAT32_BYTES * (rows * attention[kind] + asked * queries[kind] + behind * mlp[kind])
+    const back = FLOAT32_BYTES * Math.max(rows * attention.back + asked * queries.back, behind * mlp.back)
     const entering = entered ? FLOAT32_BYTES * rows * config.hiddenSize : 0
     const trainedBytes = Object.entries(shapes).reduce(
       (sum, [name, shape]) => sum + (ownerOf(name, index, on) ? FLOAT32_BYTES * elementsOf(shape) : 0),
@@ -152,6 +155,8 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   note(gradients, atLoss + waiting(atLoss + gradients + logits), logits)
   for (const block of [...blocks].reverse()) {
     gradients += block.trained
+    // A layer that is computed again frees anew what its gradients do not read.
+    if (recipe.gradientCheckpointing) freed = block.all - block.again
     const alive = kept + block.again + block.back
     note(gradients, alive + waiting(alive + gradients))
     kept -= block.kept
@@ -181,8 +186,8 @@ export function evaluationBytes(batches: readonly BatchShape[], { config, layout
   return batches.reduce((most, { size, time, labelRows }) => {
     const rows = virtual + size * time
     const largest = layout.layers.reduce((floats, layer) => {
-      const { attention, mlp } = blockFloats(config, layer, new Set(), false)
-      return Math.max(floats, attention.all + mlp.all)
+      const { attention, queries, mlp } = blockFloats(config, layer, new Set(), false)
+      return Math.max(floats, attention.all + queries.all + mlp.all)
     }, 0)
     const bytes = FLOAT32_BYTES * rows * (largest + config.hiddenSize) + logitsBytes(labelRows, config)
     return Math.max(most, (fused ? 1 : COMPOSED.activations) * bytes)

@@ -21,7 +21,14 @@ describe.each(backends)('%s', (backend) => {
   async function train(recipe: Recipe, gradientCheckpointing: boolean, memory?: MemoryMeter, model = decoder) {
     const { encode, labelWords } = data
     const budget = { kind: 'steps', steps: 10 } as const
-    const trainer = await Trainer.create({ decoder: model, recipe: { ...recipe, gradientCheckpointing }, budget, encode, labelWords, memory })
+    const trainer = await Trainer.create({
+      decoder: model,
+      recipe: { ...recipe, gradientCheckpointing },
+      budget,
+      encode,
+      labelWords,
+      memory
+    })
     const batches = data.trainingBatches(4, 1)
     const records = []
     for (let i = 0; i < 4; i++) {

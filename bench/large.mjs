@@ -7,7 +7,7 @@ import { measurePyTorch } from './pytorch.mjs'
 /** @type {import('./types').LlamaShape} */
 const SHAPE = { vocabulary: 16384, hidden: 768, layers: 12, heads: 12, intermediate: 2048 }
 
-/** As many label rows as have their logits at once; a processor does the other in seconds. */
+/** A thousand tokens keep a graphics card busy; a processor does the other in seconds. */
 const SIZES = { whole: { batch: 8, time: 128 }, quick: { batch: 1, time: 64 } }
 
 /** @type {{ name: string, method: import('./types').StepSpec['method'], options?: import('./types').StepSpec['options'] }[]} */

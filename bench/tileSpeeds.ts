@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { webGpuHandle } from '../src/engine/device/webgpu'
 import { matmul, type MatmulMode } from '../src/engine/kernels/webgpu/matmul'
 import { runner } from '../src/engine/kernels/webgpu/run'
+import { measureAll } from '../src/engine/kernels/webgpu/tileTimer'
 import { CANDIDATES, candidateIds, type Tile, type TileQuestion } from '../src/engine/kernels/webgpu/tiles'
 import { tunerOf } from '../src/engine/kernels/webgpu/tuner'
 import { timePrograms } from './gpuTimer'
@@ -16,7 +17,7 @@ export interface Product {
 }
 
 export interface TileSpeed extends Product {
-  /** GFLOP/s by tile; `chosen` is the one that steps use. */
+  /** GFLOP/s by tile; `chosen` is the one that steps use for a product of this size. */
   tiles: Record<string, number>
   chosen: string
 }
@@ -36,6 +37,9 @@ export async function measureTiles(products: readonly Product[], rounds: number)
   if (!report.features.includes('timestamp-query')) return speeds
   for (const { mode, rows, columns, depth } of products) {
     const question: TileQuestion = { mode, rows, columns, depth, software: run.software, subgroups: run.subgroups }
+    // Met, so that the tuner chooses for it, where it does so in the product.
+    tunerOf(run).tilesFor(question)
+    await measureAll(run, (piece) => piece())
     const timed = candidateIds.flatMap((id) => CANDIDATES[id].tile(question) ?? [])
     const left = tf.randomUniform(mode === 'TN' ? [depth, rows] : [rows, depth])
     const right = tf.randomUniform(mode === 'NT' ? [columns, depth] : [depth, columns])

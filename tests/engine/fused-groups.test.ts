@@ -14,6 +14,7 @@ beforeAll(startFused)
 
 const REGISTERS: Tile = { kind: 'register', rows: 4, columns: 8, groupRows: 2, groupColumns: 4 }
 const QUADS: Tile = { kind: 'quad', rows: 8, columns: 8, groupRows: 2, groupColumns: 4 }
+const THIN_QUADS: Tile = { kind: 'quad', rows: 4, columns: 8, groupRows: 2, groupColumns: 2 }
 
 /** Parts of these own sizes along the dimension that the mode splits; the two others are shared. */
 function makeParts(mode: MatmulMode, own: readonly number[], [first, second]: readonly [number, number], biased: boolean): MatmulPart[] {
@@ -60,7 +61,7 @@ for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
       oneByOne(mode, parts, tile)
       const expected = await valuesOf(parts)
       const before = runner().dispatches
-      matmulGroup(runner(), mode, parts, undefined, tile)
+      matmulGroup(runner(), mode, parts, { tile })
       expect(runner().dispatches - before).toBe(1)
       expect(await valuesOf(parts), `${tile.kind} ${own.join()}`).toEqual(expected)
       tf.dispose(parts as unknown as tf.TensorContainer)
@@ -68,6 +69,49 @@ for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
     expect(webGpuFault()).toBeUndefined()
   })
 }
+
+for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
+  test(`${mode}: products that share nothing, scaled and added to what is there`, async () => {
+    for (const tile of [REGISTERS, QUADS, THIN_QUADS, { kind: 'workgroup' }] as const satisfies Tile[]) {
+      const parts = [17, 36, 70].map(
+        (own, at) => makeParts(mode, [own], [[68, 36] as const, [21, 8] as const, [9, 5] as const][at]!, false)[0]!
+      )
+
+      const begun = parts.map(({ rows, columns }) => normal([rows, columns], stream(rows)))
+      const outputs = (): MatmulPart[] => parts.map((part, at) => ({ ...part, output: tf.mul(begun[at]!, 1) }))
+
+      const alone = outputs()
+      for (const part of alone) matmul(runner(), { ...part, mode, tile, onto: true, scale: 0.3 })
+      const together = outputs()
+      const before = runner().dispatches
+      matmulGroup(runner(), mode, together, { tile, apart: true, onto: true, scale: 0.3 })
+      expect(runner().dispatches - before).toBe(1)
+      expect(await valuesOf(together), tile.kind).toEqual(await valuesOf(alone))
+      const [first] = parts as [MatmulPart]
+      const product = tf.matMul(first.left as tf.Tensor2D, first.right as tf.Tensor2D, mode === 'TN', mode === 'NT')
+      const expected = tf.add(tf.mul(product, 0.3), begun[0]!)
+      expect(await difference(together[0]!.output as tf.Tensor, expected)).toBeLessThan(1e-5)
+      tf.dispose([begun, product, expected, alone, together] as unknown as tf.TensorContainer)
+    }
+    expect(webGpuFault()).toBeUndefined()
+  })
+}
+
+test('terms of a sum that is there already are added in the order of one after the other', async () => {
+  for (const tile of [REGISTERS, QUADS, { kind: 'workgroup' }] as const satisfies Tile[]) {
+    const parts = makeParts('NN', [28, 36, 9], [40, 44], false)
+    const begun = normal([40, 44], stream(5))
+    const onto = (): MatmulPart[] => {
+      const output = tf.mul(begun, 1)
+      return parts.map((part) => ({ ...part, output }))
+    }
+    const [alone, together] = [onto(), onto()]
+    for (const part of alone) matmul(runner(), { ...part, mode: 'NN', tile, onto: true })
+    matmulGroup(runner(), 'NN', together, { tile, onto: true })
+    expect(await valuesOf(together), tile.kind).toEqual(await valuesOf(alone))
+    tf.dispose([begun, parts, alone, together] as unknown as tf.TensorContainer)
+  }
+})
 
 test('a group has the same bits before and after its program is compiled, and then takes one dispatch', async () => {
   const run = runner()

@@ -5,6 +5,7 @@ import { valueAndGradients } from '../../src/engine/kernels/gradients'
 import { layerNorm } from '../../src/engine/kernels/layerNorm'
 import { linear } from '../../src/engine/kernels/linear'
 import { rmsNorm } from '../../src/engine/kernels/rmsNorm'
+import type { Adaptation } from '../../src/engine/methods/method'
 import { optionsOf } from '../../src/engine/methods/registry'
 import { lora } from '../../src/engine/methods/lora'
 import { difference, normal, startFused, stream } from './fusedHarness'
@@ -61,14 +62,15 @@ test('beside LoRA too the residual comes out of the product, with the same loss 
     labelWeights: Float32Array.of(0.5, 0.5)
   }
   const adaptation = lora.adaptation(Object.fromEntries(shapes.map(([name], at) => [name, tensors[at]!])), decoder.config, options)
-  const run = async (linearAdds: boolean) => {
+  const run = async (adapted: Adaptation) => {
     const { result, kernels } = await tf.profile(() => {
-      const { value, gradients } = valueAndGradients(() => decoder.loss(batch, { ...adaptation, linearAdds }), tensors)
+      const { value, gradients } = valueAndGradients(() => decoder.loss(batch, adapted), tensors)
       return [value, ...gradients]
     })
     return { tensors: result as tf.Tensor[], additions: kernels.filter(({ name }) => name === 'Add').length }
   }
-  const [joined, apart] = [await run(true), await run(false)]
+  // Behind a hook that changes nothing it must not be there yet.
+  const [joined, apart] = [await run(adaptation), await run({ ...adaptation, linear: (_path, _x, y) => y })]
   // Those of the output and down projections of two layers.
   expect(apart.additions - joined.additions).toBe(4)
   for (const [at, tensor] of joined.tensors.entries()) expect(await difference(tensor, apart.tensors[at]!)).toBeLessThan(1e-5)

@@ -1,7 +1,6 @@
 // The method registry: options, first tensors, parameter counts, and how several methods combine.
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { linear } from '../../src/engine/kernels/linear'
 import { adaptationOf, combineAdaptations } from '../../src/engine/methods/combine'
 import type { MethodContext, OptionValues } from '../../src/engine/methods/method'
 import { getMethod, methods, optionsOf } from '../../src/engine/methods/registry'
@@ -199,10 +198,10 @@ test('combined adaptations: prompts one after another, hooks chained, first weig
     { virtualTokens: two, linear: (path, _x, y) => (path === 'q' ? tf.add(y, 1) : y), weight: () => embeddings }
   ])
   expect(await combined.virtualTokens!.array()).toEqual([...(await one.array()), ...(await two.array())])
-  expect(await combined.linear!('q', two, one, linear).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(3)))
-  expect(await combined.linear!('v', two, one, linear).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(2)))
-  expect(combined.linearAdds).toBe(false)
-  expect(combineAdaptations([{ linear: (_path, _x, y) => y, linearAdds: true }, { virtualTokens: one }]).linearAdds).toBe(true)
+  expect(await combined.linear!('q', two, one).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(3)))
+  expect(await combined.linear!('v', two, one).array()).toEqual(Array.from({ length: 2 }, () => Array<number>(HIDDEN).fill(2)))
+  const lowRank = () => undefined
+  expect(Object.keys(combineAdaptations([{ lowRank }, { virtualTokens: one }]))).toEqual(['virtualTokens', 'lowRank'])
   expect(combined.weight!('norm')).toBe(norm)
   expect(combined.weight!('embed')).toBe(embeddings)
   expect(combined.keyValues).toBeUndefined()

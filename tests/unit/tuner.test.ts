@@ -52,7 +52,9 @@ test('tiles that neighbours read together are used where there are neighbours to
   const large = { ...question, software: true, subgroups: true }
   expect(chooseTile(large)).toMatchObject({ kind: 'quad', rows: 8, columns: 8 })
   expect(chooseTile({ ...large, subgroups: false })).toMatchObject({ kind: 'register', rows: 16, columns: 16 })
-  expect(chooseTile({ ...large, rows: 8 })).toMatchObject({ kind: 'register' })
+  expect(chooseTile({ ...large, rows: 8 })).toMatchObject({ kind: 'quad', rows: 4, columns: 8 })
+  expect(chooseTile({ ...large, columns: 8 })).toMatchObject({ kind: 'quad', rows: 8, columns: 4 })
+  expect(chooseTile({ ...large, rows: 4 })).toMatchObject({ kind: 'register' })
   expect(CANDIDATES.quad8x8.tile(question)).toBeUndefined()
   expect(CANDIDATES.quad8x8.tile({ ...question, subgroups: true })).toMatchObject({ kind: 'quad', groupRows: 8, groupColumns: 8 })
 })

@@ -1,12 +1,13 @@
 // Several methods at once: the union of their adaptations, and the trained tensors of a recipe as one adaptation.
 import * as tf from '@tensorflow/tfjs'
+import { addLowRank } from '../kernels/lowRank'
 import type { DecoderConfig } from '../model/config'
 import type { RecipePart } from '../training/recipe'
 import type { Adaptation, NamedTensors, TrainingPass } from './method'
 import { getMethod, optionsOf } from './registry'
 
 /**
- * The union of several adaptations: virtual tokens and key-value prefixes one after another in order, linear hooks one on the result of
+ * The union of several adaptations: virtual tokens and key-value prefixes one after another in order, low ranks and linear hooks one on the result of
  * the other, a weight from the first part that has it, and label scores from the first that gives some. Hooks that no part has stay undefined, so that the
  * model can skip them. Read its fields inside a `tf.tidy` only: joined tensors are made when they are read.
  */
@@ -30,9 +31,16 @@ export function combineAdaptations(parts: readonly Adaptation[]): Adaptation {
   if (parts.some((part) => part.linearInput)) {
     combined.linearInput = (path, x) => parts.reduce((input, part) => part.linearInput?.(path, input) ?? input, x)
   }
-  if (parts.some((part) => part.linear)) {
-    combined.linear = (path, x, y, product) => parts.reduce((output, part) => part.linear?.(path, x, output, product) ?? output, y)
-    combined.linearAdds = parts.every((part) => !part.linear || part.linearAdds)
+  // The model adds a low rank before any hook; behind the first hook, or behind another low rank, it is a hook itself.
+  const told = parts.find((part) => part.lowRank ?? part.linear)
+  if (told?.lowRank) combined.lowRank = (path) => told.lowRank!(path)
+  if (parts.some((part) => part.linear ?? (part.lowRank && part !== told))) {
+    combined.linear = (path, x, y) =>
+      parts.reduce((output, part) => {
+        const lowRank = part === told ? undefined : part.lowRank?.(path)
+        const added = lowRank ? addLowRank(x, output, lowRank) : output
+        return part.linear?.(path, x, added) ?? added
+      }, y)
   }
   if (parts.some((part) => part.weight)) {
     combined.weight = (name) => {

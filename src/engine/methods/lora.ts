@@ -105,13 +105,11 @@ export const lora: Method = {
     const { rank, alpha, rankStabilised, dropout: rate } = settings(options)
     const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank)
     return {
-      linearAdds: true,
-      linear(path, x, y, product) {
+      lowRank(path) {
         const a = parameters[down(path)] as tf.Tensor2D | undefined
         const b = parameters[up(path)] as tf.Tensor2D | undefined
-        if (!a || !b) return y
-        const seen = training && rate > 0 ? dropout(x, rate, path, training) : x
-        return product({ x: product({ x: seen, weight: a }).mul(scale), weight: b, residual: y })
+        if (!a || !b) return undefined
+        return { down: a, up: b, scale, reads: training && rate > 0 ? (x) => dropout(x, rate, path, training) : undefined }
       }
     }
   },

@@ -1,6 +1,6 @@
 // What a tuning method is: the one interface between the registry's rows, the forward pass and the trainer.
 import type * as tf from '@tensorflow/tfjs'
-import type { LinearInputs } from '../kernels/linear'
+import type { LowRank } from '../kernels/lowRank'
 import type { DecoderConfig } from '../model/config'
 import type { DecoderLayout } from '../model/layout'
 import type { Random } from '../random'
@@ -14,9 +14,6 @@ export interface KeyValuePrefix {
   value: tf.Tensor2D
 }
 
-/** `x W (+ bias) (+ residual)`. Given to the hooks, and not imported, for the reason that `MethodContext.tensor` tells. */
-export type LinearProduct = (inputs: LinearInputs) => tf.Tensor2D
-
 /** What a method hands to the forward pass, and all that the model knows of it. Hooks run inside the gradient tape. */
 export interface Adaptation {
   /** `[virtualTokens, hidden]` in front of the embedded tokens of every row. */
@@ -24,10 +21,10 @@ export interface Adaptation {
   keyValues?(layer: number): KeyValuePrefix | undefined
   /** Changes what a linear layer reads (the feed-forward (IA)3). `path` is its Hugging Face module name. */
   linearInput?(path: string, x: tf.Tensor2D): tf.Tensor2D
-  /** Changes what a linear layer gives: `x` is `[rows, in]`, `y = xW + b` is `[rows, out]`; `product` is the decoder's own fast product. */
-  linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D, product: LinearProduct): tf.Tensor2D
-  /** True where `linear` only adds to `y`, which may then hold the residual already: it comes out of the layer's own product. */
-  linearAdds?: boolean
+  /** What is added beside a linear layer. Told and not done, so that layers of one input can take theirs together. */
+  lowRank?(path: string): LowRank | undefined
+  /** Changes what a linear layer gives: `x` is `[rows, in]`, `y` what the layer and `lowRank` give, `[rows, out]`. */
+  linear?(path: string, x: tf.Tensor2D, y: tf.Tensor2D): tf.Tensor2D
   /** A trained copy in place of the frozen tensor of that Hugging Face name. */
   weight?(name: string): tf.Tensor | undefined
   /** Scores of the labels (logits, `[rows, labels]`) from the hidden states where the answer begins, `[rows, hidden]`, in place of the words' probabilities. */

@@ -223,18 +223,26 @@ export class Decoder {
     return cheap((states: tf.Tensor2D) => layerNorm(states, weight, bias, normEpsilon), x)
   }
 
-  #project(x: tf.Tensor2D, { path, layout, bias }: Projection, adaptation: Adaptation, residual?: tf.Tensor2D): tf.Tensor2D {
+  #project(x: tf.Tensor2D, projection: Projection, adaptation: Adaptation, residual?: tf.Tensor2D): tf.Tensor2D {
+    const { path } = projection
     const input = adaptation.linearInput?.(path, x) ?? x
-    const inputs = {
-      x: input,
-      weight: this.#matrix(`${path}.weight`, adaptation),
-      layout,
-      bias: bias ? this.#vector(`${path}.bias`, adaptation) : undefined
-    }
-    if (!adaptation.linear) return linear({ ...inputs, residual })
-    if (adaptation.linearAdds) return adaptation.linear(path, input, linear({ ...inputs, residual }), linear)
-    const y = adaptation.linear(path, input, linear(inputs), linear)
-    return residual ? tf.add(y, residual) : y
+    const { linear: hook } = adaptation
+    const [y] = this.#multiply(input, [projection], adaptation, hook ? undefined : residual) as [tf.Tensor2D]
+    if (!hook) return y
+    const changed = hook(path, input, y)
+    return residual ? tf.add(changed, residual) : changed
+  }
+
+  /** Layers of one input and one form, with what is added beside them. */
+  #multiply(x: tf.Tensor2D, projections: readonly Projection[], adaptation: Adaptation, residual?: tf.Tensor2D): tf.Tensor2D[] {
+    return linearGroup({
+      x,
+      weights: projections.map(({ path }) => this.#matrix(`${path}.weight`, adaptation)),
+      layout: projections[0]?.layout,
+      biases: projections[0]?.bias ? projections.map(({ path }) => this.#vector(`${path}.bias`, adaptation)) : undefined,
+      residual,
+      lowRanks: projections.map(({ path }) => adaptation.lowRank?.(path))
+    })
   }
 
   /** Several linear layers of one input: one product where nothing makes their inputs differ and either all of their weights are trained or none. */
@@ -246,13 +254,9 @@ export class Decoder {
       alike(({ path }) => adaptation.weight?.(`${path}.weight`) !== undefined) &&
       projections.every(({ path }) => (adaptation.linearInput?.(path, x) ?? x) === x)
     if (!grouped) return projections.map((projection) => this.#project(x, projection, adaptation))
-    const outputs = linearGroup({
-      x,
-      weights: projections.map(({ path }) => this.#matrix(`${path}.weight`, adaptation)),
-      biases: projections[0]?.bias ? projections.map(({ path }) => this.#vector(`${path}.bias`, adaptation)) : undefined
-    })
+    const outputs = this.#multiply(x, projections, adaptation)
     const { linear: hook } = adaptation
-    return hook ? outputs.map((y, at) => hook((projections[at] as Projection).path, x, y, linear)) : outputs
+    return hook ? outputs.map((y, at) => hook((projections[at] as Projection).path, x, y)) : outputs
   }
 
   /** The angles of a pass and where in them its tokens stand. `positions` are those of one row's tokens, or of each row's one token. */

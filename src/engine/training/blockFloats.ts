@@ -28,10 +28,15 @@ export interface BlockFloats {
 /**
  * Counts one layer as `Decoder` runs it. A product keeps its input only where its weight, or an adapter beside it, is trained; norms, attention and
  * activations keep theirs where anything trained lies in front of them, and what norms and activations then give need not be kept.
- * @param trained names of trained tensors: weights of the base, `<path>.lora_A.weight`, `<path>.ia3_l`, `prefix.<layer>...`
+ * @param trained shapes of trained tensors by name: weights of the base, `<path>.lora_A.weight`, `<path>.ia3_l`, `prefix.<layer>...`
  * @param enters whether what enters the layer depends on anything trained
  */
-export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: ReadonlySet<string>, enters: boolean): BlockFloats {
+export function blockFloats(
+  config: DecoderConfig,
+  layer: LayerLayout,
+  trained: ReadonlyMap<string, readonly number[]>,
+  enters: boolean
+): BlockFloats {
   const { hiddenSize, heads, keyValueHeads, headSize, intermediateSize, rotary } = config
   const [queryWidth, keyWidth] = [heads * headSize, keyValueHeads * headSize]
   const { attention: projections, gate, up, down, output } = layer
@@ -39,13 +44,16 @@ export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: 
   const reading = isFused ? [projections.projection] : [projections.key, projections.value]
   const asking = isFused ? [] : [projections.query]
   const rising = gate ? [gate, up] : [up]
+  const behind = [...rising, output, down]
   const trains = (path: string): boolean => trained.has(`${path}.weight`) || trained.has(`${path}.bias`)
   const adapts = ({ path }: Projection): boolean => trained.has(`${path}.lora_A.weight`) || trained.has(`${path}.ia3_l`)
   const keepsInput = (projection: Projection): boolean => trained.has(`${projection.path}.weight`) || adapts(projection)
   const moves = (projection: Projection): boolean => trains(projection.path) || adapts(projection)
   const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
-  /** An adapter adds to, or scales, a result of its own. */
-  const beside = (some: Projection[]): number => sum(some.filter(adapts).map(({ outputs }) => outputs))
+  /** What scales has a result of its own. */
+  const scales = (some: Projection[]): number => sum(some.filter(({ path }) => trained.has(`${path}.ia3_l`)).map(({ outputs }) => outputs))
+  /** What lies between the two products of a low rank, which are added in place; their gradients take as much. */
+  const ranks = (some: Projection[]): number => sum(some.map(({ path }) => trained.get(`${path}.lora_A.weight`)?.[0] ?? 0))
 
   const intoAttention = enters || trains(layer.attentionNorm) || [...reading, ...asking].some(moves) || trained.has('prefix')
   const intoMlp = intoAttention || moves(output)
@@ -62,22 +70,22 @@ export function blockFloats(config: DecoderConfig, layer: LayerLayout, trained: 
   const active = inputOf([down], intermediateSize, keepsInner)
   return {
     attention: {
-      all: hiddenSize + (isFused ? 2 : 1) * 2 * keyWidth + (rotary ? keyWidth : 0) + beside(reading),
-      kept: (enters ? hiddenSize + 1 : 0) + normed.kept + (intoAttention ? 2 * keyWidth : 0),
+      all: hiddenSize + (isFused ? 2 : 1) * 2 * keyWidth + (rotary ? keyWidth : 0) + scales(reading) + ranks(reading),
+      kept: (enters ? hiddenSize + 1 : 0) + normed.kept + (intoAttention ? 2 * keyWidth : 0) + ranks(reading),
       dropped: normed.dropped,
-      back: 2 * hiddenSize + 4 * keyWidth
+      back: hiddenSize + 4 * keyWidth + ranks(reading)
     },
     queries: {
-      all: (isFused ? 2 : 1) * queryWidth + (rotary ? queryWidth : 0) + queryWidth + 2 * heads + beside(asking),
-      kept: (intoAttention ? queryWidth + 2 * heads : 0) + (keepsInput(output) ? queryWidth : 0),
+      all: (isFused ? 2 : 1) * queryWidth + (rotary ? queryWidth : 0) + queryWidth + 2 * heads + scales(asking) + ranks(asking),
+      kept: (intoAttention ? queryWidth + 2 * heads : 0) + (keepsInput(output) ? queryWidth : 0) + ranks(asking),
       dropped: 0,
-      back: 3 * queryWidth
+      back: 3 * queryWidth + ranks(asking)
     },
     mlp: {
-      all: 3 * hiddenSize + inner + intermediateSize + beside([...rising, output, down]),
-      kept: (intoMlp ? hiddenSize + 1 : 0) + mlpNormed.kept + (keepsInner ? inner : 0) + active.kept,
+      all: 3 * hiddenSize + inner + intermediateSize + scales(behind) + ranks(behind),
+      kept: (intoMlp ? hiddenSize + 1 : 0) + mlpNormed.kept + (keepsInner ? inner : 0) + active.kept + ranks(behind),
       dropped: mlpNormed.dropped + active.dropped,
-      back: 2 * hiddenSize + inner + intermediateSize
+      back: hiddenSize + inner + intermediateSize + ranks(rising)
     },
     depends
   }

@@ -103,7 +103,8 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   if (numbers === 0 || recipe.parts.every(({ method }) => getMethod(method).readsFeatures)) {
     return { ...state, gradients: trained, activations: 0, logits: 0, peak: held + trained, largestTensor: trained }
   }
-  const names = new Set([...Object.keys(shapes), ...(Object.keys(shapes).some((name) => name.startsWith('prefix.')) ? ['prefix'] : [])])
+  const names = new Map(Object.entries(shapes))
+  if ([...names.keys()].some((name) => name.startsWith('prefix.'))) names.set('prefix', [])
   const virtual = virtualTokens(recipe, on)
   const rows = virtual + batch.size * batch.time
   const most = base.fused ? trainingLogitsBytes(config.vocabularySize, config.hiddenSize) : undefined
@@ -138,16 +139,13 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
     if (gradients + activations + scores > worst.gradients + worst.activations + worst.logits)
       worst = { gradients, activations, logits: scores }
   }
-  const isAdapted = [...names].some((name) => name.endsWith('.lora_A.weight'))
   /** What was freed counts until the commands that use it are submitted. */
   let freed = virtual > 0 ? 2 * states : states
   const waiting = (alive: number): number => Math.min(freed, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
   for (const { all, kept: keeps } of blocks) {
     const alive = kept + states + all
     note(0, alive + waiting(alive))
-    if (recipe.gradientCheckpointing) freed = LAYERS_A_SUBMIT * (all - keeps)
-    // With adapters a layer takes more than a submit: nothing of earlier ones waits.
-    else freed = all - keeps + (isAdapted ? 0 : freed)
+    freed = recipe.gradientCheckpointing ? LAYERS_A_SUBMIT * (all - keeps) : freed + all - keeps
     kept += keeps
   }
   let gradients = names.has(layout.head) ? FLOAT32_BYTES * elementsOf(shapes[layout.head]!) : 0
@@ -186,7 +184,7 @@ export function evaluationBytes(batches: readonly BatchShape[], { config, layout
   return batches.reduce((most, { size, time, labelRows }) => {
     const rows = virtual + size * time
     const largest = layout.layers.reduce((floats, layer) => {
-      const { attention, queries, mlp } = blockFloats(config, layer, new Set(), false)
+      const { attention, queries, mlp } = blockFloats(config, layer, new Map(), false)
       return Math.max(floats, attention.all + queries.all + mlp.all)
     }, 0)
     const bytes = FLOAT32_BYTES * rows * (largest + config.hiddenSize) + logitsBytes(labelRows, config)

@@ -28,7 +28,7 @@ interface LinearAttributes {
 }
 
 /** `[in, out]` of a weight. */
-function widths({ shape: [first, second] }: Pick<WeightOperand, 'shape'>, layout: WeightLayout): [number, number] {
+export function widthsOf({ shape: [first, second] }: Pick<WeightOperand, 'shape'>, layout: WeightLayout): [number, number] {
   return layout === 'outIn' ? [second, first] : [first, second]
 }
 
@@ -41,7 +41,7 @@ export function multiplyByWeight(
   layout: WeightLayout,
   added: { bias?: tf.TensorInfo; residual?: tf.TensorInfo } = {}
 ): void {
-  const [depth, columns] = widths(weight, layout)
+  const [depth, columns] = widthsOf(weight, layout)
   matmul(run, {
     mode: layout === 'outIn' ? 'NT' : 'NN',
     output,
@@ -65,7 +65,7 @@ export function multiplyByTransposed(
   layout: WeightLayout,
   residual?: tf.TensorInfo
 ): void {
-  const [columns, depth] = widths(weight, layout)
+  const [columns, depth] = widthsOf(weight, layout)
   const { tensor: right, packing } = weight
   const rows = dy.shape[0] as number
   matmul(run, { mode: layout === 'outIn' ? 'NN' : 'NT', output, left: dy, right, packing, rows, columns, depth, residual })
@@ -87,7 +87,7 @@ export function multiplyForWeight(
 
 /** The gradient of x, `[rows, in]`, and what later uses of x gave it. */
 export function gradientOfInput(run: Runner, dy: tf.TensorInfo, weight: WeightOperand, layout: WeightLayout): tf.Tensor {
-  const output = empty([dy.shape[0] as number, widths(weight, layout)[0]])
+  const output = empty([dy.shape[0] as number, widthsOf(weight, layout)[0]])
   multiplyByTransposed(run, output, dy, weight, layout, takeGradientSoFar())
   return output
 }
@@ -111,7 +111,7 @@ export function gradientOfBias(run: Runner, dy: tf.TensorInfo): tf.Tensor {
 const operation = fused<LinearAttributes>({
   name: 'FusedLinear',
   saved: { x: ['weight'], weight: ['x'] },
-  shape: ({ x }, { layout, read }) => [(x as tf.Tensor).shape[0] as number, widths(read, layout)[1]],
+  shape: ({ x }, { layout, read }) => [(x as tf.Tensor).shape[0] as number, widthsOf(read, layout)[1]],
   forward: (run, output, { x, weight, bias, residual }, { layout, read }) =>
     multiplyByWeight(run, output, x as tf.Tensor, { tensor: weight as tf.Tensor, ...read }, layout, { bias, residual }),
   gradient: (run, dy, { x, weight }, { layout, read }) => ({

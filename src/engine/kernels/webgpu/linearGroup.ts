@@ -1,31 +1,62 @@
-// Linear layers of one input as grouped products, and their gradients.
+// Linear layers of one input as grouped products, what low ranks add to them, and their gradients.
 import type * as tf from '@tensorflow/tfjs'
+import type { WeightLayout } from '../linear'
 import type { LinearGroupInputs } from '../linearGroup'
 import type { PackingId } from '../packings'
 import { empty, fusedMany, once } from './fused'
-import { gradientOfBias, operandOf } from './linear'
+import { gradientOfBias, gradientOfInput, gradientOfWeight, linearFused, multiplyByWeight, operandOf, widthsOf } from './linear'
+import { addLowRank, lowRankGradients, type LowRankOperand } from './lowRank'
 import { matmulGroup } from './matmul'
 
 interface GroupAttributes {
-  /** `[out, in]` of each weight. */
+  /** Of each weight. */
   shapes: readonly (readonly [number, number])[]
+  /** Several are `outIn`. */
+  layout: WeightLayout
   packing?: PackingId
+  lowRanks: readonly Pick<LowRankOperand, 'layer' | 'rank'>[]
+  /** Of the low ranks. */
+  scale: number
 }
 
 const numbered = <Value>(stem: string, values: readonly Value[]): Record<string, Value> =>
   Object.fromEntries(values.map((value, at) => [`${stem}${at}`, value]))
 
+/** Weights of a group, at most. */
+const MOST = 3
+const each = (stem: string): string[] => Array.from({ length: MOST }, (_, at) => `${stem}${at}`)
+const all = (stems: readonly string[], readers: (at: number) => string[]): Record<string, string[]> =>
+  Object.fromEntries(stems.map((stem, at) => [stem, readers(at)]))
+
+const operandsOf = (inputs: tf.NamedTensorMap, { lowRanks }: GroupAttributes): LowRankOperand[] =>
+  lowRanks.map((one) => ({
+    ...one,
+    down: inputs[`down${one.layer}`],
+    up: inputs[`up${one.layer}`],
+    inner: inputs[`inner${one.layer}`]
+  }))
+
 const operation = fusedMany<GroupAttributes>({
   name: 'FusedLinearGroup',
-  saved: { x: ['weight0', 'weight1', 'weight2'], weight0: ['x'], weight1: ['x'], weight2: ['x'] },
-  shapes: ({ x }, { shapes }) => shapes.map(([out]) => [(x as tf.Tensor).shape[0] as number, out]),
-  forward: (run, outputs, inputs, { shapes, packing }) => {
+  saved: {
+    x: [...each('weight'), ...each('down')],
+    ...all(each('weight'), () => ['x']),
+    ...all(each('down'), () => ['x']),
+    ...all(each('up'), (at) => ['x', `down${at}`]),
+    ...all(each('inner'), (at) => [`up${at}`])
+  },
+  scratch: ({ x }, { lowRanks }) =>
+    Object.fromEntries(lowRanks.map(({ layer, rank }) => [`inner${layer}`, [(x as tf.Tensor).shape[0] as number, rank]])),
+  shapes: ({ x }, { shapes, layout }) => shapes.map((shape) => [(x as tf.Tensor).shape[0] as number, widthsOf({ shape }, layout)[1]]),
+  forward: (run, outputs, inputs, attributes) => {
+    const { shapes, layout, packing, lowRanks, scale } = attributes
     const left = inputs.x as tf.Tensor
     const rows = left.shape[0] as number
-    matmulGroup(
-      run,
-      'NT',
-      shapes.map(([columns, depth], at) => ({
+    if (shapes.length === 1) {
+      const weight = { tensor: inputs.weight0 as tf.Tensor, shape: shapes[0]!, packing }
+      multiplyByWeight(run, outputs[0] as tf.TensorInfo, left, weight, layout, { bias: inputs.bias0, residual: inputs.residual })
+    } else {
+      const parts = shapes.map(([columns, depth], at) => ({
         output: outputs[at] as tf.TensorInfo,
         left,
         right: inputs[`weight${at}`] as tf.Tensor,
@@ -33,18 +64,24 @@ const operation = fusedMany<GroupAttributes>({
         rows,
         columns,
         depth
-      })),
-      packing
-    )
+      }))
+      matmulGroup(run, 'NT', parts, { packing })
+    }
+    if (lowRanks.length > 0) addLowRank(run, outputs, left, operandsOf(inputs, attributes), scale)
   },
-  gradient: (run, dys, saved, { shapes, packing }) => {
+  gradient: (run, dys, saved, attributes) => {
+    const { shapes, layout, packing, lowRanks, scale } = attributes
     const rows = dys[0]!.shape[0] as number
-    const weightGradients = shapes.map((shape) => empty(shape))
+    const width = widthsOf({ shape: shapes[0]! }, layout)[0]
+    const isSingle = shapes.length === 1
+    const lowRank =
+      lowRanks.length > 0 ? lowRankGradients(run, dys, { x: saved.x, width }, operandsOf(saved, attributes), scale) : undefined
+    const weightGradients = isSingle ? [] : shapes.map((shape) => empty(shape))
     const fill = once(() =>
       matmulGroup(
         run,
         'TN',
-        shapes.map(([out, width], at) => ({
+        shapes.map(([out], at) => ({
           output: weightGradients[at] as tf.Tensor,
           left: dys[at] as tf.Tensor,
           right: saved.x as tf.Tensor,
@@ -54,45 +91,85 @@ const operation = fusedMany<GroupAttributes>({
         }))
       )
     )
+    const throughWeights = (): tf.Tensor => {
+      if (isSingle) {
+        return gradientOfInput(run, dys[0] as tf.Tensor, { tensor: saved.weight0 as tf.Tensor, shape: shapes[0]!, packing }, layout)
+      }
+      const output = empty([rows, width])
+      const parts = shapes.map(([depth], at) => ({
+        output,
+        left: dys[at] as tf.Tensor,
+        right: saved[`weight${at}`] as tf.Tensor,
+        rows,
+        columns: width,
+        depth
+      }))
+      matmulGroup(run, 'NN', parts, { packing })
+      return output
+    }
+    const byLayer = (stem: 'down' | 'up'): Record<string, () => tf.Tensor> =>
+      Object.fromEntries(lowRanks.map(({ layer }, at) => [`${stem}${layer}`, lowRank![stem][at]!]))
     return {
       x: () => {
-        const width = shapes[0]![1]
-        const output = empty([rows, width])
-        const parts = shapes.map(([depth], at) => ({
-          output,
-          left: dys[at] as tf.Tensor,
-          right: saved[`weight${at}`] as tf.Tensor,
-          rows,
-          columns: width,
-          depth
-        }))
-        matmulGroup(run, 'NN', parts, packing)
-        return output
+        const dx = throughWeights()
+        lowRank?.addToInput(dx)
+        return dx
       },
-      ...numbered(
-        'weight',
-        weightGradients.map((gradient) => () => {
-          fill()
-          return gradient
-        })
-      ),
+      ...(isSingle
+        ? { weight0: () => gradientOfWeight(run, dys[0] as tf.Tensor, saved.x as tf.Tensor, layout) }
+        : numbered(
+            'weight',
+            weightGradients.map((gradient) => () => {
+              fill()
+              return gradient
+            })
+          )),
       ...numbered(
         'bias',
         dys.map((dy) => () => gradientOfBias(run, dy))
-      )
+      ),
+      residual: () => (dys[0] as tf.Tensor).clone(),
+      ...byLayer('down'),
+      ...byLayer('up')
     }
   }
 })
 
-/** Whether the kernels can take these layers together: all weights of one packing. */
-export function canGroup({ weights }: LinearGroupInputs): boolean {
-  return new Set(weights.map((weight) => operandOf(weight).read.packing)).size === 1
+/** Whether the kernels can take these layers together: all weights of one packing, and corrections of one scale that read what the layers read. */
+export function canGroup({ weights, lowRanks = [] }: LinearGroupInputs): boolean {
+  const present = lowRanks.filter((lowRank) => lowRank !== undefined)
+  return (
+    new Set(weights.map((weight) => operandOf(weight).read.packing)).size === 1 &&
+    new Set(present.map(({ scale }) => scale)).size <= 1 &&
+    present.every(({ reads }) => !reads)
+  )
 }
 
-/** `linearGroup` in one dispatch; see `../linearGroup`. */
-export function linearGroupFused({ x, weights, biases = [] }: LinearGroupInputs): tf.Tensor2D[] {
+/** `linearGroup` in one dispatch, and two more for the corrections; see `../linearGroup`. */
+export function linearGroupFused({ x, weights, layout = 'outIn', biases = [], residual, lowRanks = [] }: LinearGroupInputs): tf.Tensor2D[] {
+  const present = lowRanks.flatMap((lowRank, layer) => (lowRank ? [{ layer, ...lowRank }] : []))
+  if (weights.length === 1 && present.length === 0) return [linearFused({ x, weight: weights[0]!, layout, bias: biases[0], residual })]
   const operands = weights.map(operandOf)
-  const tensors = operands.map(({ tensor }) => tensor)
-  const attributes = { shapes: operands.map(({ read }) => read.shape), packing: operands[0]?.read.packing }
-  return operation({ x, ...numbered('weight', tensors), ...numbered('bias', [...biases]) }, attributes) as tf.Tensor2D[]
+  const inputs = {
+    x,
+    ...numbered(
+      'weight',
+      operands.map(({ tensor }) => tensor)
+    ),
+    ...numbered('bias', [...biases]),
+    residual,
+    ...Object.fromEntries(
+      present.flatMap(({ layer, down, up }) => [
+        [`down${layer}`, down],
+        [`up${layer}`, up]
+      ])
+    )
+  }
+  return operation(inputs, {
+    shapes: operands.map(({ read }) => read.shape),
+    layout,
+    packing: operands[0]?.read.packing,
+    lowRanks: present.map(({ layer, down }) => ({ layer, rank: down.shape[0] })),
+    scale: present[0]?.scale ?? 1
+  }) as tf.Tensor2D[]
 }

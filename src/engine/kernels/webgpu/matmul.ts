@@ -1,7 +1,7 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size, one or several in a dispatch; nothing is transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
 import type { PackingId } from '../packings'
-import { extentOf, matmulProgram, type MatmulMode, type ProductVariant } from './matmulPrograms'
+import { extentOf, isSum, matmulProgram, type MatmulMode, type ProductVariant } from './matmulPrograms'
 import type { Program } from './program'
 import type { Dispatch, Runner } from './run'
 import { type Tile, type TileQuestion } from './tiles'
@@ -24,16 +24,32 @@ export interface MatmulOptions {
   bias?: tf.TensorInfo
   /** `[rows, columns]`, added. */
   residual?: tf.TensorInfo
-  /** The product is added to what `output` holds; without bias and residual. */
+  /** Added to what `output` holds already; without bias and residual. */
   onto?: boolean
+  /** Of the product, before anything is added; 1 where absent. */
+  scale?: number
   /** Part of the forward pass: it may be computed in float16 where that is allowed. */
   forward?: boolean
   /** In place of the tuner's. */
   tile?: Tile
 }
 
-/** One of several products in a dispatch: those of a group share their mode and packing, and what `MatmulMode` says. */
-export type MatmulPart = Omit<MatmulOptions, 'mode' | 'packing' | 'residual' | 'onto' | 'forward' | 'tile'>
+/** One of several products in a dispatch: those of a group share what `GroupOptions` has, and what `MatmulMode` says. */
+export type MatmulPart = Omit<MatmulOptions, 'mode' | 'residual' | 'forward' | keyof GroupOptions>
+
+export interface GroupOptions extends Pick<MatmulOptions, 'packing' | 'onto' | 'scale' | 'tile'> {
+  /** The parts share no operand; see `MatmulMode`. */
+  apart?: boolean
+}
+
+/** A side that no usual tile of a processor fits. */
+const THIN = 8
+
+/**
+ * Processors run every part's branch in every workgroup, which costs a round of the loop over the depth and the stores; at this depth that is more than a dispatch: with
+ * the low ranks of query, key and value SwiftShader took 4.7 ms together and 1.6 one after the other.
+ */
+const SHALLOW = 16
 
 interface Planned {
   program: Program
@@ -49,30 +65,33 @@ function plan(
   mode: MatmulMode,
   parts: readonly MatmulPart[],
   tile: Tile,
-  { packing = 'float32', residual, onto }: { packing?: ProductVariant['packing']; residual?: tf.TensorInfo; onto?: boolean }
+  { packing, residual, onto = false, scale = 1, apart = false }: GroupOptions & Pick<MatmulOptions, 'residual'>
 ): Planned {
   const several = parts.length > 1
   const first = parts[0] as MatmulPart
   const biases = parts.map(({ bias }) => bias)
-  const alone = onto ? 'onto' : first.bias || residual ? 'asked' : 'none'
-  const bias = several ? (biases[0] ? 'all' : 'none') : alone
+  const bias = several ? (biases[0] ? 'all' : 'none') : first.bias || residual ? 'asked' : 'none'
+  const added = onto ? 'onto' : bias
   const variant: ProductVariant = {
     mode,
     parts: parts.length,
+    apart,
     // Only sizes along which vectors are read: other odd sizes need no program of their own.
     wholeRows: mode !== 'TN' || isWhole(parts, 'rows'),
     wholeColumns: isWhole(parts, 'columns'),
     wholeDepth: mode === 'TN' || isWhole(parts, 'depth'),
-    packing,
-    bias
+    packing: packing ?? 'float32',
+    added
   }
   const [tall, wide] = extentOf(tile)
-  const along = mode === 'NT' ? parts.map(({ columns }) => Math.ceil(columns / wide)) : parts.map(({ rows }) => Math.ceil(rows / tall))
+  const across = parts.map(({ columns }) => Math.ceil(columns / wide))
+  const down = parts.map(({ rows }) => Math.ceil(rows / tall))
+  const along = mode === 'NT' ? across : down
   const ends: number[] = []
-  if (mode !== 'NN') along.forEach((count, at) => ends.push(count + (ends[at - 1] ?? 0)))
+  if (!isSum(variant)) along.forEach((count, at) => ends.push(count + (ends[at - 1] ?? 0)))
   const sizes = (part: MatmulPart, at: number): number[] => {
     const own = { rows: mode === 'TN', columns: mode === 'NT', depth: mode === 'NN' } as const
-    return (['rows', 'columns', 'depth'] as const).filter((size) => at === 0 || own[size]).map((size) => part[size])
+    return (['rows', 'columns', 'depth'] as const).filter((size) => at === 0 || apart || own[size]).map((size) => part[size])
   }
   const total = ends[ends.length - 1]
   return {
@@ -80,25 +99,27 @@ function plan(
     dispatch: {
       outputs: unique(
         parts.map(({ output }) => output),
-        mode === 'NN'
+        isSum(variant)
       ),
       inputs: [
         ...unique(
           parts.map(({ left }) => left),
-          mode === 'NT'
+          mode === 'NT' && !apart
         ),
         ...unique(
           parts.map(({ right }) => right),
-          mode === 'TN'
+          mode === 'TN' && !apart
         ),
-        ...(bias === 'asked' || bias === 'all' ? biases.map((one) => one ?? first.left) : []),
-        ...(bias === 'asked' ? [residual ?? first.left] : [])
+        ...(added === 'asked' || added === 'all' ? biases.map((one) => one ?? first.left) : []),
+        ...(added === 'asked' ? [residual ?? first.left] : [])
       ],
-      uniforms: [...parts.flatMap(sizes), ...ends.slice(0, -1), ...(bias === 'asked' ? [first.bias ? 1 : 0, residual ? 1 : 0] : [])],
-      groups: [
-        mode === 'NT' ? (total as number) : Math.ceil(first.columns / wide),
-        mode === 'TN' ? (total as number) : Math.ceil(first.rows / tall)
-      ]
+      uniforms: [
+        ...parts.flatMap(sizes),
+        ...ends.slice(0, -1),
+        ...(added === 'asked' ? [first.bias ? 1 : 0, residual ? 1 : 0] : []),
+        scale
+      ],
+      groups: [mode === 'NT' ? (total as number) : Math.max(...across), mode === 'NT' ? Math.max(...down) : (total ?? Math.max(...down))]
     }
   }
 }
@@ -135,34 +156,35 @@ export function matmul(run: Runner, options: MatmulOptions): void {
  * Records several products of one mode: in one dispatch where the device binds enough buffers at once and a program is compiled, else one after the
  * other, with the same numbers. A processor compiles a group behind the scenes; a graphics card's driver is quick enough to do it at once.
  */
-export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], packing?: PackingId, wanted?: Tile): void {
-  const total = (size: 'rows' | 'columns' | 'depth', split: MatmulMode): number =>
-    mode === split ? parts.reduce((sum, part) => sum + part[size], 0) : parts[0]![size]
-  const size = {
+export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], options: GroupOptions = {}): void {
+  const { packing, tile: wanted, apart = false } = options
+  // Parts of a few numbers each do not make a wide matrix: a tile must fit each of them.
+  const size = (side: 'rows' | 'columns' | 'depth', isSplit: boolean): number => {
+    const sizes = parts.map((part) => part[side])
+    return isSplit && Math.min(...sizes) > THIN ? sizes.reduce((sum, one) => sum + one, 0) : Math.max(...sizes)
+  }
+  const question = {
     mode,
-    rows: total('rows', 'TN'),
-    columns: total('columns', 'NT'),
-    depth: total('depth', 'NN'),
+    rows: size('rows', mode === 'TN' || (mode === 'NN' && apart)),
+    columns: size('columns', mode === 'NT'),
+    depth: size('depth', mode === 'NN' && !apart),
     packing
   }
   // The one way in which products of the forward pass are grouped, see `linearGroup`.
   const forward = mode === 'NT'
-  const tiles = wanted ? [wanted] : tilesFor(run, size, forward).slice(0, 2)
-  const { program, dispatch } = firstCompiled(run, tiles, (tile) => plan(mode, parts, tile, { packing }))
+  const tiles = wanted ? [wanted] : tilesFor(run, question, forward).slice(0, 2)
+  const { program, dispatch } = firstCompiled(run, tiles, (tile) => plan(mode, parts, tile, options))
   const buffers = dispatch.outputs.length + (dispatch.inputs?.length ?? 0)
   const binds = parts.length > 1 && buffers <= run.device.limits.maxStorageBuffersPerShaderStage
-  if (binds && (wanted || !run.software || run.isCompiled(program))) run.run(program, dispatch)
-  else separately(run, mode, parts, packing, forward)
+  const pays = wanted ?? !(run.software && apart && question.depth <= SHALLOW)
+  if (binds && pays && (wanted || !run.software || run.isCompiled(program))) run.run(program, dispatch)
+  else separately(run, mode, parts, options, forward)
 }
 
-function separately(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], packing: PackingId | undefined, forward: boolean): void {
-  let before: tf.TensorInfo | undefined
+function separately(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], options: GroupOptions, forward: boolean): void {
+  const { packing, onto, scale, apart = false } = options
   parts.forEach((part, at) => {
-    const isLast = at === parts.length - 1
-    // A buffer cannot be read and written in one dispatch, so sums in between have one of their own.
-    const output = mode === 'NN' && !isLast ? run.allocate([part.rows, part.columns]) : part.output
-    matmul(run, { ...part, mode, packing, output, residual: before, forward })
-    if (before) run.free(before)
-    before = mode === 'NN' && !isLast ? output : undefined
+    const isLaterTerm = at > 0 && isSum({ mode, parts: parts.length, apart })
+    matmul(run, { ...part, mode, packing, onto: onto || isLaterTerm, scale, forward })
   })
 }

@@ -46,11 +46,11 @@ const shared = (bit: string, swap: string): Side => ({
 })
 
 /** Lanes side by side share their rows, lanes above each other their columns. */
-const SIDES: Record<RegisterTile['kind'], { down: Side; along: Side }> = {
-  register: { down: ALONE, along: ALONE },
-  float16: { down: ALONE, along: ALONE },
-  quad: { down: shared('lane.x', 'quadSwapX'), along: shared('lane.y', 'quadSwapY') }
-}
+const SHARED = { down: shared('lane.x', 'quadSwapX'), along: shared('lane.y', 'quadSwapY') }
+
+/** A thin tile has one item along one side, which cannot be halved. */
+const sideOf = (kind: RegisterTile['kind'], side: keyof typeof SHARED, items: number): Side =>
+  kind === 'quad' && items % 2 === 0 ? SHARED[side] : ALONE
 
 /** Declares `mine`, the thread's place in its workgroup; the four lanes of a quad stand two by two. Ends threads outside, quads only as a whole. */
 function findPlace({ kind, rows, columns, groupRows, groupColumns }: RegisterTile): string {
@@ -80,8 +80,9 @@ const program = variants(
     const variant = variantOf(constants)
     const { mode } = variant
     const { declarations, ...declared } = bindings(variant)
-    const { down, along } = SIDES[kind]
     const quads = tileColumns / 4
+    const down = sideOf(kind, 'down', mode === 'TN' ? tileRows / 4 : tileRows)
+    const along = sideOf(kind, 'along', quads)
     const sums = numbered(tileRows * quads).map((at) => `sum${Math.floor(at / quads)}_${at % quads}`)
     const rounded = (value: string): string => (kind === 'float16' ? `vec4<f16>(${value})` : value)
     /** sum_row_quad += left(row) * right(quad) for every row and quad; in float16, by way of the sum of a round. */
@@ -162,6 +163,7 @@ ${multiply(
       )
     const rowOf = (row: number): string =>
       mode === 'TN' ? `row + (${down.item(Math.floor(row / 4))}) * 4u + ${row % 4}u` : `row + ${down.item(row)}`
+    const placeOf = (at: number): string => `${rowOf(Math.floor(at / quads))}, column / 4u + ${along.item(at % quads)}`
     return {
       ...declared,
       subgroups: kind === 'quad',
@@ -172,14 +174,9 @@ ${multiply(
 ${findPlace({ kind, rows: tileRows, columns: tileColumns, groupRows, groupColumns })}
 ${[...rowPlaces, ...columnPlaces].join('\n')}
 ${sums.map((sum) => `var ${sum} = vec4<f32>();`).join('\n')}
-${sumUp(variant, sums, loop)}
+${sumUp(variant, sums, placeOf, loop)}
 ${ofPart(storing(variant), (part) =>
-  sums
-    .map(
-      (sum, at) =>
-        `store_${partNames(variant, part).output}(${rowOf(Math.floor(at / quads))}, column / 4u + ${along.item(at % quads)}, ${sum});`
-    )
-    .join('\n')
+  sums.map((sum, at) => `store_${partNames(variant, part).output}(${placeOf(at)}, ${sum});`).join('\n')
 )}`
     }
   }

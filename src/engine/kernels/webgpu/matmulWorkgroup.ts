@@ -4,6 +4,7 @@ import {
   bindings,
   constantsOf,
   findPart,
+  isSum,
   numbered,
   ofPart,
   partNames,
@@ -25,7 +26,7 @@ const SLAB = 16
  */
 const program = variants('matmul workgroup', (...constants: Constants) => {
   const variant = variantOf(constants)
-  const { mode, parts } = variant
+  const { mode, parts, apart } = variant
   const { declarations, ...declared } = bindings(variant)
   const sums = [0, 1, 2, 3].map((row) => `sum${row}`)
   /** Fills one slab. Along: memory runs along the depth, so a vector is scattered over four depths; else it is stored whole. */
@@ -57,7 +58,7 @@ ${load('begin + deep', `${first} / 4u + quad`)}
   ${slab}Slab[deep][quad] = value;
 }`
   const loop = (among: number[]): string => {
-    const { depth } = partNames(variant, among[0]!)
+    const depth = apart ? 'depth' : partNames(variant, among[0]!).depth
     const load =
       (side: 'left' | 'right') =>
       (line: string, quad: string): string => {
@@ -77,6 +78,7 @@ ${unroll(4, (row) => `  sum${row} += a.${axis(row)} * b;`)}
 workgroupBarrier();
 }`
   }
+  const placeOf = (row: number): string => `firstRow + member.y * 4u + ${row}u, firstColumn / 4u + member.x`
   return {
     ...declared,
     workgroup: [SIDE / 4, SIDE / 4] as const,
@@ -89,11 +91,9 @@ workgroupBarrier();
 let firstRow = place.y * ${SIDE}u;
 let firstColumn = place.x * ${SIDE}u;
 ${sums.map((sum) => `var ${sum} = vec4<f32>();`).join('\n')}
-${mode === 'NN' ? sumUp(variant, sums, (part) => loop([part])) : loop(numbered(parts))}
+${isSum(variant) ? sumUp(variant, sums, placeOf, (part) => loop([part])) : loop(numbered(parts))}
 ${ofPart(storing(variant), (part) =>
-  sums
-    .map((sum, row) => `store_${partNames(variant, part).output}(firstRow + member.y * 4u + ${row}u, firstColumn / 4u + member.x, ${sum});`)
-    .join('\n')
+  sums.map((sum, row) => `store_${partNames(variant, part).output}(${placeOf(row)}, ${sum});`).join('\n')
 )}`
   }
 })

@@ -71,7 +71,11 @@ const PREFERENCES: Record<'software' | 'hardware', Preference> = {
  * (by processor time: quads of 8 x 8 do 3.4 GFLOP in a second, of 16 x 16 3.9; alone they do 2.1 and 3.1), take five times as long to compile, and a step
  * takes as long with either.
  */
-const SOFTWARE_QUADS = [8, 8] as const
+const SOFTWARE_QUADS = [
+  [8, 8],
+  [8, 4],
+  [4, 8]
+] as const
 
 /** Outputs from which enough workgroup tiles are there to fill a GPU. */
 const MANY_OUTPUTS = 16 * 64 * 64
@@ -80,7 +84,7 @@ const MANY_OUTPUTS = 16 * 64 * 64
 export function chooseTile(question: TileQuestion): Tile {
   const { rows, columns, software } = question
   if (!software && rows >= 64 && columns >= 64 && rows * columns >= MANY_OUTPUTS) return { kind: 'workgroup' }
-  const quads = software ? quadTile(SOFTWARE_QUADS, question) : undefined
+  const quads = software ? SOFTWARE_QUADS.map((sides) => quadTile(sides, question)).find((tile) => tile !== undefined) : undefined
   if (quads) return quads
   const { registers, enough } = PREFERENCES[software ? 'software' : 'hardware']
   const fitting = registers.map((sides) => registerTile(sides, question)).filter((tile) => tile !== undefined)
@@ -99,11 +103,11 @@ function registerTile([tall, wide]: readonly [number, number], { mode, rows, col
   return { kind: 'register', rows: height, columns: wide, groupRows, groupColumns: 64 / groupRows }
 }
 
-/** A quad's tile of these sides, or undefined where the device has no subgroups, the sides do not halve, or half of a quad would stand outside the matrix. */
+/** A quad's tile of these sides, or undefined where the device has no subgroups, or half of a quad would stand outside the matrix. */
 function quadTile(sides: readonly [number, number], question: TileQuestion): RegisterTile | undefined {
   const { rows, columns, subgroups, software } = question
   const [tall, wide] = sides
-  if (!subgroups || tall % 8 > 0 || wide % 8 > 0 || rows <= tall || columns <= wide) return undefined
+  if (!subgroups || rows <= tall || columns <= wide) return undefined
   const tile = registerTile(sides, question)
   // A quad is all that a processor runs at once; the smaller a workgroup, the better its cores share them.
   return tile && { ...tile, kind: 'quad', ...(software ? { groupRows: 2, groupColumns: 2 } : {}) }
@@ -148,6 +152,8 @@ export const CANDIDATES = {
   register8x16: register(8, 16),
   register16x8: register(16, 8),
   register16x16: register(16, 16),
+  quad8x4: quad(8, 4),
+  quad4x8: quad(4, 8),
   quad8x8: quad(8, 8),
   quad8x16: quad(8, 16),
   quad16x16: quad(16, 16),

@@ -5,7 +5,7 @@ import { webGpuFault } from '../../src/engine/device/webgpu'
 import { matmul, matmulGroup, type MatmulMode, type MatmulPart } from '../../src/engine/kernels/webgpu/matmul'
 import { linear } from '../../src/engine/kernels/linear'
 import { linearGroup } from '../../src/engine/kernels/linearGroup'
-import { frozenMatrix } from '../../src/engine/kernels/packed'
+import { frozenMatrix, PackedMatrix } from '../../src/engine/kernels/packed'
 import { runner } from '../../src/engine/kernels/webgpu/run'
 import type { Tile } from '../../src/engine/kernels/webgpu/tiles'
 import { difference, expectSame, normal, startFused, stream } from './fusedHarness'
@@ -84,7 +84,7 @@ for (const mode of ['NT', 'NN', 'TN'] as const satisfies MatmulMode[]) {
       for (const part of alone) matmul(runner(), { ...part, mode, tile, onto: true, scale: 0.3 })
       const together = outputs()
       const before = runner().dispatches
-      matmulGroup(runner(), mode, together, { tile, apart: true, onto: true, scale: 0.3 })
+      matmulGroup(runner(), mode, together, { tile, arrangement: 'apart', onto: true, scale: 0.3 })
       expect(runner().dispatches - before).toBe(1)
       expect(await valuesOf(together), tile.kind).toEqual(await valuesOf(alone))
       const [first] = parts as [MatmulPart]
@@ -112,6 +112,40 @@ test('terms of a sum that is there already are added in the order of one after t
     tf.dispose([begun, parts, alone, together] as unknown as tf.TensorContainer)
   }
 })
+
+for (const mode of ['NT', 'NN'] as const) {
+  test(`${mode}: a packed matrix and a plain one as terms beside bias and residual`, async () => {
+    const next = stream(12)
+    const [rows, columns] = [40, 36]
+    const sides = (depth: number): [number, number] => (mode === 'NT' ? [columns, depth] : [depth, columns])
+    const values = Float32Array.from({ length: 28 * columns }, () => next() - 0.5)
+    const matrix = frozenMatrix(new Uint8Array(values.buffer), 'F32', sides(28), 'float16')
+    if (!(matrix instanceof PackedMatrix)) throw new Error('WebGPU packs.')
+    const [bias, residual] = [normal([columns], next), normal([rows, columns], next)]
+    const terms = [
+      { left: normal([rows, 28], next), right: matrix.words, packing: matrix.packing, bias, rows, columns, depth: 28 },
+      { left: normal([rows, 8], next), right: normal(sides(8), next), rows, columns, depth: 8 }
+    ]
+    for (const tile of [REGISTERS, QUADS, { kind: 'workgroup' }] as const satisfies Tile[]) {
+      const [alone, together] = [tf.zeros([rows, columns]), tf.zeros([rows, columns])]
+      matmul(runner(), { ...terms[0]!, mode, tile, output: alone, residual })
+      matmul(runner(), { ...terms[1]!, mode, tile, output: alone, onto: true })
+      const options = { tile, arrangement: 'terms', residual } as const
+      const before = runner().dispatches
+      matmulGroup(
+        runner(),
+        mode,
+        terms.map((term) => ({ ...term, output: together })),
+        options
+      )
+      expect(runner().dispatches - before).toBe(1)
+      expect(await together.data(), tile.kind).toEqual(await alone.data())
+      tf.dispose([alone, together])
+    }
+    matrix.dispose()
+    tf.dispose([bias, residual, ...terms.flatMap(({ left, right }) => [left, right])])
+  })
+}
 
 test('a group has the same bits before and after its program is compiled, and then takes one dispatch', async () => {
   const run = runner()

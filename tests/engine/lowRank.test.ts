@@ -117,7 +117,7 @@ const batch = {
   labelWeights: Float32Array.of(0.5, 0.5)
 }
 
-test('each layer more of LoRA beside every linear layer takes at most 49 dispatches a step, with the loss and gradients of products of their own', async () => {
+test('each layer more of LoRA beside every linear layer takes at most 44 dispatches a step, with the loss and gradients of products of their own', async () => {
   const run = runner()
   const measure = async (layers: number): Promise<number> => {
     const decoder = await tinyDecoder({ ...tinyLlama, num_hidden_layers: layers })
@@ -149,7 +149,7 @@ test('each layer more of LoRA beside every linear layer takes at most 49 dispatc
     decoder.dispose()
     return dispatches
   }
-  expect((await measure(3)) - (await measure(2))).toBeLessThanOrEqual(49)
+  expect((await measure(3)) - (await measure(2))).toBeLessThanOrEqual(44)
 })
 
 test('parts act one after another: what (IA)3 scales holds a low rank in front of it, and not one behind it', async () => {

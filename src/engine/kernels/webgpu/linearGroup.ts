@@ -2,11 +2,12 @@
 import type * as tf from '@tensorflow/tfjs'
 import type { WeightLayout } from '../linear'
 import type { LinearGroupInputs } from '../linearGroup'
+import { takeGradientSoFar } from '../gradients'
 import type { PackingId } from '../packings'
 import { empty, fusedMany, once } from './fused'
 import { gradientOfBias, gradientOfInput, gradientOfWeight, linearFused, multiplyByWeight, operandOf, widthsOf } from './linear'
-import { addLowRank, lowRankGradients, type LowRankOperand } from './lowRank'
-import { matmulGroup } from './matmul'
+import { joins, lowRankGradients, lowRankTerms, type LowRankOperand } from './lowRank'
+import { matmulGroup, type MatmulPart } from './matmul'
 
 interface GroupAttributes {
   /** Of each weight. */
@@ -52,22 +53,29 @@ const operation = fusedMany<GroupAttributes>({
     const { shapes, layout, packing, lowRanks, scale } = attributes
     const left = inputs.x as tf.Tensor
     const rows = left.shape[0] as number
-    if (shapes.length === 1) {
+    const { bias0: bias, residual } = inputs
+    const terms = lowRanks.length > 0 ? lowRankTerms(run, outputs, left, operandsOf(inputs, attributes), scale) : []
+    if (layout === 'inOut') {
       const weight = { tensor: inputs.weight0 as tf.Tensor, shape: shapes[0]!, packing }
-      multiplyByWeight(run, outputs[0] as tf.TensorInfo, left, weight, layout, { bias: inputs.bias0, residual: inputs.residual })
+      multiplyByWeight(run, outputs[0] as tf.TensorInfo, left, weight, layout, { bias, residual })
     } else {
       const parts = shapes.map(([columns, depth], at) => ({
         output: outputs[at] as tf.TensorInfo,
         left,
         right: inputs[`weight${at}`] as tf.Tensor,
+        packing,
         bias: inputs[`bias${at}`],
         rows,
         columns,
         depth
       }))
-      matmulGroup(run, 'NT', parts, { packing })
+      if (parts.length === 1 && joins(run, [...parts, ...terms], left)) {
+        matmulGroup(run, 'NT', [...parts, ...terms], { arrangement: 'terms', residual })
+        return
+      }
+      matmulGroup(run, 'NT', parts, { residual })
     }
-    if (lowRanks.length > 0) addLowRank(run, outputs, left, operandsOf(inputs, attributes), scale)
+    matmulGroup(run, 'NT', terms, { arrangement: 'apart', onto: true })
   },
   gradient: (run, dys, saved, attributes) => {
     const { shapes, layout, packing, lowRanks, scale } = attributes
@@ -91,30 +99,36 @@ const operation = fusedMany<GroupAttributes>({
         }))
       )
     )
-    const throughWeights = (): tf.Tensor => {
-      if (isSingle) {
-        return gradientOfInput(run, dys[0] as tf.Tensor, { tensor: saved.weight0 as tf.Tensor, shape: shapes[0]!, packing }, layout)
+    const inputGradient = (): tf.Tensor => {
+      if (layout === 'inOut') {
+        const weight = { tensor: saved.weight0 as tf.Tensor, shape: shapes[0]!, packing }
+        const dx = gradientOfInput(run, dys[0] as tf.Tensor, weight, layout)
+        matmulGroup(run, 'NN', lowRank?.inputTerms(dx) ?? [], { onto: true })
+        return dx
       }
+      const residual = takeGradientSoFar()
       const output = empty([rows, width])
-      const parts = shapes.map(([depth], at) => ({
+      const parts: MatmulPart[] = shapes.map(([depth], at) => ({
         output,
         left: dys[at] as tf.Tensor,
         right: saved[`weight${at}`] as tf.Tensor,
+        packing,
         rows,
         columns: width,
         depth
       }))
-      matmulGroup(run, 'NN', parts, { packing })
+      const terms = lowRank?.inputTerms(output) ?? []
+      if (joins(run, [...parts, ...terms], residual)) matmulGroup(run, 'NN', [...parts, ...terms], { residual })
+      else {
+        matmulGroup(run, 'NN', parts, { residual })
+        matmulGroup(run, 'NN', terms, { onto: true })
+      }
       return output
     }
     const byLayer = (stem: 'down' | 'up'): Record<string, () => tf.Tensor> =>
       Object.fromEntries(lowRanks.map(({ layer }, at) => [`${stem}${layer}`, lowRank![stem][at]!]))
     return {
-      x: () => {
-        const dx = throughWeights()
-        lowRank?.addToInput(dx)
-        return dx
-      },
+      x: inputGradient,
       ...(isSingle
         ? { weight0: () => gradientOfWeight(run, dys[0] as tf.Tensor, saved.x as tf.Tensor, layout) }
         : numbered(

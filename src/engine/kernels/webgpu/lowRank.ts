@@ -1,7 +1,7 @@
 // Low-rank corrections beside linear layers of one input, and their gradients: a few dispatches for all layers of a group.
 import type * as tf from '@tensorflow/tfjs'
 import { empty, once } from './fused'
-import { matmulGroup } from './matmul'
+import { matmulGroup, type MatmulPart } from './matmul'
 import type { Runner } from './run'
 
 /** The correction of one layer of a group. Of the tensors a gradient has those that it reads. */
@@ -19,14 +19,14 @@ export interface LowRankOperand {
 
 const widthOf = (matrix: tf.TensorInfo): number => matrix.shape[1] as number
 
-/** Adds `scale * x down^T up^T` to what the layers gave, in place. */
-export function addLowRank(
+/** The second products of corrections, `inner up^T`, of which each is to be added to what its layer gives; records the first ones. */
+export function lowRankTerms(
   run: Runner,
   outputs: readonly tf.TensorInfo[],
   x: tf.TensorInfo,
   operands: readonly LowRankOperand[],
   scale: number
-): void {
+): MatmulPart[] {
   const [rows, width] = x.shape as [number, number]
   const inner = operands.map(({ rank, down, inner: output }) => ({
     output: output as tf.Tensor,
@@ -37,16 +37,21 @@ export function addLowRank(
     depth: width
   }))
   matmulGroup(run, 'NT', inner, { scale })
-  const added = operands.map(({ layer, rank, up, inner: left }) => {
+  return operands.map(({ layer, rank, up, inner: left }) => {
     const output = outputs[layer] as tf.TensorInfo
     return { output, left: left as tf.Tensor, right: up as tf.Tensor, rows, columns: widthOf(output), depth: rank }
   })
-  matmulGroup(run, 'NT', added, { apart: true, onto: true })
+}
+
+/** Whether terms stand in one dispatch with products of whole quads: all of them must have those, or they are read one by one. */
+export function joins(run: Runner, terms: readonly MatmulPart[], residual?: tf.TensorInfo): boolean {
+  const buffers = 1 + 2 * terms.length + (residual ? 2 : 0)
+  return buffers <= run.device.limits.maxStorageBuffersPerShaderStage && terms.every(({ depth }) => depth % 4 === 0)
 }
 
 export interface LowRankGradients {
-  /** Adds to the gradient of x, `[rows, in]`, in place. */
-  addToInput(dx: tf.TensorInfo): void
+  /** What is to be added to the gradient of x, `[rows, in]`. */
+  inputTerms(dx: tf.TensorInfo): MatmulPart[]
   /** By operand. */
   down: (() => tf.Tensor)[]
   up: (() => tf.Tensor)[]
@@ -68,7 +73,7 @@ export function lowRankGradients(
       const left = dyOf(operand)
       return { output: inner[at] as tf.Tensor, left, right: operand.up as tf.Tensor, rows, columns: operand.rank, depth: widthOf(left) }
     })
-    matmulGroup(run, 'NN', parts, { apart: true, scale })
+    matmulGroup(run, 'NN', parts, { arrangement: 'apart', scale })
   })
   const down = operands.map(({ rank }) => empty([rank, width]))
   const fillDown = once(() => {
@@ -97,7 +102,7 @@ export function lowRankGradients(
         depth: rows
       }
     })
-    matmulGroup(run, 'TN', parts, { apart: true })
+    matmulGroup(run, 'TN', parts, { arrangement: 'apart' })
   })
   const filled = (fill: () => void, gradients: readonly tf.Tensor[]): (() => tf.Tensor)[] =>
     gradients.map((gradient) => () => {
@@ -105,9 +110,9 @@ export function lowRankGradients(
       return gradient
     })
   return {
-    addToInput(dx) {
+    inputTerms(dx) {
       fillInner()
-      const parts = operands.map(({ rank, down: right }, at) => ({
+      return operands.map(({ rank, down: right }, at) => ({
         output: dx,
         left: inner[at] as tf.Tensor,
         right: right as tf.Tensor,
@@ -115,7 +120,6 @@ export function lowRankGradients(
         columns: width,
         depth: rank
       }))
-      matmulGroup(run, 'NN', parts, { onto: true })
     },
     down: filled(fillDown, down),
     up: filled(fillUp, up)

@@ -1,11 +1,12 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size, one or several in a dispatch; nothing is transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
 import type { PackingId } from '../packings'
-import { extentOf, isSum, matmulProgram, type MatmulMode, type ProductVariant } from './matmulPrograms'
+import { extentOf, isSum, matmulProgram, type Arrangement, type MatmulMode, type ProductVariant } from './matmulPrograms'
 import type { Program } from './program'
 import type { Dispatch, Runner } from './run'
 import { type Tile, type TileQuestion } from './tiles'
 import { tunerOf } from './tuner'
+import { partNames } from './matmulParts'
 
 export type { MatmulMode } from './matmulPrograms'
 
@@ -34,12 +35,13 @@ export interface MatmulOptions {
   tile?: Tile
 }
 
-/** One of several products in a dispatch: those of a group share what `GroupOptions` has, and what `MatmulMode` says. */
-export type MatmulPart = Omit<MatmulOptions, 'mode' | 'residual' | 'forward' | keyof GroupOptions>
+/** One of several products in a dispatch: those of a group share what `GroupOptions` has, and what `Arrangement` says. Packed ones come first, all in one packing. */
+export type MatmulPart = Omit<MatmulOptions, 'mode' | 'forward' | keyof GroupOptions>
 
-export interface GroupOptions extends Pick<MatmulOptions, 'packing' | 'onto' | 'scale' | 'tile'> {
-  /** The parts share no operand; see `MatmulMode`. */
-  apart?: boolean
+/** `residual` is of terms, and `scale` of all else. */
+export interface GroupOptions extends Pick<MatmulOptions, 'residual' | 'onto' | 'scale' | 'tile'> {
+  /** `terms` in mode `NN`, else `beside`, where absent. */
+  arrangement?: Arrangement
 }
 
 /** A side that no usual tile of a processor fits. */
@@ -58,29 +60,32 @@ interface Planned {
 
 const isWhole = (parts: readonly MatmulPart[], size: 'rows' | 'columns' | 'depth'): boolean => parts.every((part) => part[size] % 4 === 0)
 
-const unique = (tensors: readonly tf.TensorInfo[], shared: boolean): readonly tf.TensorInfo[] => (shared ? tensors.slice(0, 1) : tensors)
+const usual = (mode: MatmulMode): Arrangement => (mode === 'NN' ? 'terms' : 'beside')
 
 /** Everything of a dispatch, in the order that `matmulPrograms` declares. `residual` and a single bias are stood in for by an operand that is bound anyway. */
 function plan(
   mode: MatmulMode,
   parts: readonly MatmulPart[],
   tile: Tile,
-  { packing, residual, onto = false, scale = 1, apart = false }: GroupOptions & Pick<MatmulOptions, 'residual'>
+  { residual, onto = false, scale = 1, arrangement = usual(mode) }: GroupOptions
 ): Planned {
   const several = parts.length > 1
   const first = parts[0] as MatmulPart
   const biases = parts.map(({ bias }) => bias)
-  const bias = several ? (biases[0] ? 'all' : 'none') : first.bias || residual ? 'asked' : 'none'
+  const isOne = !several || arrangement === 'terms'
+  const bias = isOne ? (first.bias || residual ? 'asked' : 'none') : biases[0] ? 'all' : 'none'
   const added = onto ? 'onto' : bias
+  const packed = parts.filter(({ packing }) => packing !== undefined).length
   const variant: ProductVariant = {
     mode,
     parts: parts.length,
-    apart,
+    arrangement: several ? arrangement : 'beside',
     // Only sizes along which vectors are read: other odd sizes need no program of their own.
     wholeRows: mode !== 'TN' || isWhole(parts, 'rows'),
     wholeColumns: isWhole(parts, 'columns'),
     wholeDepth: mode === 'TN' || isWhole(parts, 'depth'),
-    packing: packing ?? 'float32',
+    packing: first.packing ?? 'float32',
+    packed,
     added
   }
   const [tall, wide] = extentOf(tile)
@@ -89,28 +94,23 @@ function plan(
   const along = mode === 'NT' ? across : down
   const ends: number[] = []
   if (!isSum(variant)) along.forEach((count, at) => ends.push(count + (ends[at - 1] ?? 0)))
-  const sizes = (part: MatmulPart, at: number): number[] => {
-    const own = { rows: mode === 'TN', columns: mode === 'NT', depth: mode === 'NN' } as const
-    return (['rows', 'columns', 'depth'] as const).filter((size) => at === 0 || apart || own[size]).map((size) => part[size])
-  }
+  const names = parts.map((_, at) => partNames(variant, at))
+  /** Of each thing that the parts share, once. */
+  const unique = <Value>(name: keyof (typeof names)[0], value: (part: MatmulPart) => Value): Value[] =>
+    parts.filter((_, at) => names.findIndex((other) => other[name] === names[at]![name]) === at).map(value)
+  const sizes = (part: MatmulPart, at: number): number[] =>
+    (['rows', 'columns', 'depth'] as const)
+      .filter((size) => names.findIndex((other) => other[size] === names[at]![size]) === at)
+      .map((size) => part[size])
   const total = ends[ends.length - 1]
   return {
     program: matmulProgram(tile, variant),
     dispatch: {
-      outputs: unique(
-        parts.map(({ output }) => output),
-        isSum(variant)
-      ),
+      outputs: unique('output', ({ output }) => output),
       inputs: [
-        ...unique(
-          parts.map(({ left }) => left),
-          mode === 'NT' && !apart
-        ),
-        ...unique(
-          parts.map(({ right }) => right),
-          mode === 'TN' && !apart
-        ),
-        ...(added === 'asked' || added === 'all' ? biases.map((one) => one ?? first.left) : []),
+        ...unique('left', ({ left }) => left),
+        ...unique('right', ({ right }) => right),
+        ...(added === 'asked' || added === 'all' ? unique('bias', (part) => part.bias ?? first.left) : []),
         ...(added === 'asked' ? [residual ?? first.left] : [])
       ],
       uniforms: [
@@ -119,7 +119,10 @@ function plan(
         ...(added === 'asked' ? [first.bias ? 1 : 0, residual ? 1 : 0] : []),
         scale
       ],
-      groups: [mode === 'NT' ? (total as number) : Math.max(...across), mode === 'NT' ? Math.max(...down) : (total ?? Math.max(...down))]
+      groups: [
+        mode === 'NT' ? (total ?? Math.max(...across)) : Math.max(...across),
+        mode === 'NT' ? Math.max(...down) : (total ?? Math.max(...down))
+      ]
     }
   }
 }
@@ -157,7 +160,9 @@ export function matmul(run: Runner, options: MatmulOptions): void {
  * other, with the same numbers. A processor compiles a group behind the scenes; a graphics card's driver is quick enough to do it at once.
  */
 export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], options: GroupOptions = {}): void {
-  const { packing, tile: wanted, apart = false } = options
+  if (parts.length === 0) return
+  const { tile: wanted, arrangement = usual(mode) } = options
+  const isApart = arrangement === 'apart'
   // Parts of a few numbers each do not make a wide matrix: a tile must fit each of them.
   const size = (side: 'rows' | 'columns' | 'depth', isSplit: boolean): number => {
     const sizes = parts.map((part) => part[side])
@@ -165,10 +170,10 @@ export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly Matmu
   }
   const question = {
     mode,
-    rows: size('rows', mode === 'TN' || (mode === 'NN' && apart)),
-    columns: size('columns', mode === 'NT'),
-    depth: size('depth', mode === 'NN' && !apart),
-    packing
+    rows: size('rows', arrangement !== 'terms' && mode !== 'NT'),
+    columns: size('columns', arrangement !== 'terms' && mode === 'NT'),
+    depth: size('depth', arrangement === 'terms'),
+    packing: parts[0]!.packing
   }
   // The one way in which products of the forward pass are grouped, see `linearGroup`.
   const forward = mode === 'NT'
@@ -176,15 +181,15 @@ export function matmulGroup(run: Runner, mode: MatmulMode, parts: readonly Matmu
   const { program, dispatch } = firstCompiled(run, tiles, (tile) => plan(mode, parts, tile, options))
   const buffers = dispatch.outputs.length + (dispatch.inputs?.length ?? 0)
   const binds = parts.length > 1 && buffers <= run.device.limits.maxStorageBuffersPerShaderStage
-  const pays = wanted ?? !(run.software && apart && question.depth <= SHALLOW)
+  const pays = wanted ?? !(run.software && isApart && question.depth <= SHALLOW)
   if (binds && pays && (wanted || !run.software || run.isCompiled(program))) run.run(program, dispatch)
   else separately(run, mode, parts, options, forward)
 }
 
 function separately(run: Runner, mode: MatmulMode, parts: readonly MatmulPart[], options: GroupOptions, forward: boolean): void {
-  const { packing, onto, scale, apart = false } = options
+  const { residual, onto, scale, arrangement = usual(mode) } = options
   parts.forEach((part, at) => {
-    const isLaterTerm = at > 0 && isSum({ mode, parts: parts.length, apart })
-    matmul(run, { ...part, mode, packing, onto: onto || isLaterTerm, scale, forward })
+    const isLaterTerm = at > 0 && isSum({ parts: parts.length, arrangement })
+    matmul(run, { ...part, mode, residual: at > 0 ? undefined : residual, onto: onto || isLaterTerm, scale, forward })
   })
 }

@@ -7,73 +7,88 @@ import { unroll } from './program'
  * `NT`: left `[rows, depth]`, right `[columns, depth]`; `NN`: left `[rows, depth]`, right `[depth, columns]`;
  * `TN`: left `[depth, rows]`, right `[depth, columns]`.
  *
- * Several parts in one dispatch stand side by side along one dimension, each with its own buffers. `NT`: along the columns, with one left (query, key and
- * value of one input). `NN`: along the depth, into one result (the gradient of that input, a sum over the parts). `TN`: along the rows, with one right
- * (the gradients of the parts' weights). Parts that lie `apart` share no operand, and stand side by side along the columns (`NT`) or the rows.
  */
 export type MatmulMode = 'NT' | 'NN' | 'TN'
+
+/**
+ * What several parts in one dispatch have in common. `beside`: one operand; they stand side by side along the columns with one left (`NT`: query, key and value of
+ * one input) or along the rows with one right (`TN`: the gradients of their weights). `terms`: one result, the sum of all (`NN`: the gradient of that input).
+ * `apart`: nothing; they stand side by side along the columns (`NT`) or the rows.
+ */
+export type Arrangement = 'beside' | 'terms' | 'apart'
 
 /** Compile-time constants: which dimensions are whole quads (multiples of four) in every part, how the right operands are packed, and what is added. */
 export interface ProductVariant {
   mode: MatmulMode
   parts: number
-  apart: boolean
+  arrangement: Arrangement
   wholeRows: boolean
   wholeColumns: boolean
   wholeDepth: boolean
   packing: PackingId | 'float32'
+  /** So many parts are packed, the first ones. */
+  packed: number
   /**
-   * `asked`: a single product asks its uniforms for bias and residual; `all`: several have all their biases; `onto`: what the outputs hold already; `none`:
+   * `asked`: a single result asks its uniforms for bias and residual; `all`: several have all their biases; `onto`: what the outputs hold already; `none`:
    * nothing.
    */
   added: 'asked' | 'all' | 'onto' | 'none'
 }
 
-export type Constants = readonly [MatmulMode, number, boolean, boolean, boolean, boolean, PackingId | 'float32', ProductVariant['added']]
+export type Constants = readonly [
+  MatmulMode,
+  number,
+  Arrangement,
+  boolean,
+  boolean,
+  boolean,
+  PackingId | 'float32',
+  number,
+  ProductVariant['added']
+]
 
 export const constantsOf = (variant: ProductVariant): Constants => {
-  const { mode, parts, apart, wholeRows, wholeColumns, wholeDepth, packing, added } = variant
-  return [mode, parts, apart, wholeRows, wholeColumns, wholeDepth, packing, added]
+  const { mode, parts, arrangement, wholeRows, wholeColumns, wholeDepth, packing, packed, added } = variant
+  return [mode, parts, arrangement, wholeRows, wholeColumns, wholeDepth, packing, packed, added]
 }
-export const variantOf = ([mode, parts, apart, wholeRows, wholeColumns, wholeDepth, packing, added]: Constants): ProductVariant => ({
-  mode,
-  parts,
-  apart,
-  wholeRows,
-  wholeColumns,
-  wholeDepth,
-  packing,
-  added
-})
+export const variantOf = (constants: Constants): ProductVariant => {
+  const [mode, parts, arrangement, wholeRows, wholeColumns, wholeDepth, packing, packed, added] = constants
+  return { mode, parts, arrangement, wholeRows, wholeColumns, wholeDepth, packing, packed, added }
+}
 
 const AXES = ['x', 'y', 'z', 'w'] as const
 export const axis = (index: number): string => AXES[index % 4] as string
 
 /** Names of what part `part` reads and writes, and of its sizes. What parts share is numbered 0. */
-export function partNames({ mode, parts, apart }: ProductVariant, part: number) {
-  const own = (among: MatmulMode[]): number => (parts > 1 && !apart && !among.includes(mode) ? 0 : part)
+export function partNames({ mode, arrangement }: Pick<ProductVariant, 'mode' | 'arrangement'>, part: number) {
+  const own = (ofTerms: boolean, beside: MatmulMode | 'both' | 'neither'): number =>
+    arrangement === 'apart' || (arrangement === 'terms' ? ofTerms : beside === mode || beside === 'both') ? part : 0
   return {
-    left: `left${own(['NN', 'TN'])}`,
-    right: `right${own(['NT', 'NN'])}`,
-    output: `output${own(['NT', 'TN'])}`,
-    bias: `bias${own(['NT'])}`,
-    rows: `u.rows${own(['TN'])}`,
-    columns: `u.columns${own(['NT'])}`,
-    depth: `u.depth${own(['NN'])}`
+    left: `left${own(true, 'TN')}`,
+    right: `right${own(true, 'NT')}`,
+    output: `output${own(false, 'both')}`,
+    bias: `bias${own(false, 'NT')}`,
+    rows: `u.rows${own(false, 'TN')}`,
+    columns: `u.columns${own(false, 'NT')}`,
+    depth: `u.depth${own(true, 'neither')}`
   }
 }
 
-/** Whether the parts are terms of one result. */
-export const isSum = ({ mode, parts, apart }: Pick<ProductVariant, 'mode' | 'parts' | 'apart'>): boolean =>
-  mode === 'NN' && parts > 1 && !apart
+/** Whether several parts are terms of one result. */
+export const isSum = ({ parts, arrangement }: Pick<ProductVariant, 'parts' | 'arrangement'>): boolean =>
+  parts > 1 && arrangement === 'terms'
 
 export const numbered = (count: number): number[] => Array.from({ length: count }, (_, at) => at)
 
 /** Buffers and uniforms, in the order in which `matmul` hands them over. */
 export function bindings(variant: ProductVariant) {
-  const { mode, parts, wholeRows, wholeColumns, wholeDepth, packing, added } = variant
+  const { mode, parts, wholeRows, wholeColumns, wholeDepth, packing, packed, added } = variant
   const element = (whole: boolean) => (whole ? 'vec4<f32>' : 'f32') as 'vec4<f32>' | 'f32'
-  const right = packing === 'float32' ? element(mode === 'NT' ? wholeDepth : wholeColumns) : PACKINGS[packing].element
+  const packingOf = (part: number): ProductVariant['packing'] => (part < packed ? packing : 'float32')
+  const right = (part: number) => {
+    const packingOfPart = packingOf(part)
+    return packingOfPart === 'float32' ? element(mode === 'NT' ? wholeDepth : wholeColumns) : PACKINGS[packingOfPart].element
+  }
   const all = numbered(parts).map((part) => partNames(variant, part))
   const each = <Type extends string>(names: string[], type: Type): Record<string, Type> =>
     Object.fromEntries(names.map((name): [string, Type] => [name, type]))
@@ -87,10 +102,7 @@ export function bindings(variant: ProductVariant) {
         all.map(({ left }) => left),
         element(mode === 'TN' ? wholeRows : wholeDepth)
       ),
-      ...each(
-        all.map((names) => names.right),
-        right
-      ),
+      ...Object.fromEntries(all.map((names, part) => [names.right, right(part)])),
       ...(added === 'asked' || added === 'all'
         ? each(
             all.map(({ bias }) => bias),
@@ -112,14 +124,17 @@ export function bindings(variant: ProductVariant) {
     },
     declarations: [
       ...new Set(
-        all.flatMap(({ left, right: name, rows, columns, depth }) => [
-          loader(left, mode === 'TN' ? rows : depth, mode === 'TN' ? wholeRows : wholeDepth),
-          packing === 'float32'
-            ? loader(name, mode === 'NT' ? depth : columns, mode === 'NT' ? wholeDepth : wholeColumns)
-            : packedLoader(name, mode === 'NT' ? depth : columns, packing)
-        ])
+        all.flatMap(({ left, right: name, rows, columns, depth }, part) => {
+          const packingOfPart = packingOf(part)
+          return [
+            loader(left, mode === 'TN' ? rows : depth, mode === 'TN' ? wholeRows : wholeDepth),
+            packingOfPart === 'float32'
+              ? loader(name, mode === 'NT' ? depth : columns, mode === 'NT' ? wholeDepth : wholeColumns)
+              : packedLoader(name, mode === 'NT' ? depth : columns, packingOfPart)
+          ]
+        })
       ),
-      ...(added === 'asked' || added === 'all' ? all.map(({ bias, columns }) => loader(bias, columns, wholeColumns)) : []),
+      ...(added === 'asked' || added === 'all' ? new Set(all.map(({ bias, columns }) => loader(bias, columns, wholeColumns))) : []),
       ...(added === 'asked' ? [loader('residual', 'u.columns0', wholeColumns)] : []),
       ...(added === 'onto' ? new Set(all.map(({ output, columns }) => loader(output, columns, wholeColumns))) : []),
       ...new Set(all.map((names) => store(variant, names)))
@@ -150,8 +165,9 @@ function packedLoader(name: string, length: string, packing: PackingId): string 
 }
 
 /**
- * `store_<output>(row, quad, value)`: scales four sums, adds to them what is to be added, and writes those that lie inside the matrix. Whether a single product has
- * bias and residual is asked at run time, where it costs nothing beside the sums; as programs of their own they would take seconds to compile on a processor.
+ * `finish_<output>(row, quad, value)`: scales four sums, and adds to them what is to be added. Whether a single result has bias and residual is asked at run time, where
+ * it costs nothing beside the sums; as programs of their own they would take seconds to compile on a processor. `store_<output>(row, quad, value)`: finishes
+ * four sums, but for terms, and writes those that lie inside the matrix.
  */
 function store(variant: ProductVariant, { output, bias, rows, columns }: ReturnType<typeof partNames>): string {
   const { wholeColumns, added } = variant
@@ -163,13 +179,17 @@ function store(variant: ProductVariant, { output, bias, rows, columns }: ReturnT
   if (inside > 1u) { ${output}[at + 1u] = sum.y; }
   if (inside > 2u) { ${output}[at + 2u] = sum.z; }
   if (inside > 3u) { ${output}[at + 3u] = sum.w; }`
-  return `fn store_${output}(row: u32, quad: u32, value: vec4<f32>) {
-  if (row >= ${rows} || quad * 4u >= ${columns}) { return; }
+  return `fn finish_${output}(row: u32, quad: u32, value: vec4<f32>) -> vec4<f32> {
   var sum = value * u.scale;
   ${added === 'asked' ? 'if (u.hasBias != 0u) { sum += load_bias0(0u, quad); }' : ''}
   ${added === 'all' ? `sum += load_${bias}(0u, quad);` : ''}
   ${added === 'asked' ? 'if (u.hasResidual != 0u) { sum += load_residual(row, quad); }' : ''}
-  ${added === 'onto' && !isSum(variant) ? `sum += load_${output}(row, quad);` : ''}
+  ${added === 'onto' ? `sum += load_${output}(row, quad);` : ''}
+  return sum;
+}
+fn store_${output}(row: u32, quad: u32, value: vec4<f32>) {
+  if (row >= ${rows} || quad * 4u >= ${columns}) { return; }
+  let sum = ${isSum(variant) ? 'value' : `finish_${output}(row, quad, value)`};
   ${write}
 }`
 }
@@ -206,9 +226,9 @@ export function ofPart(parts: number, body: (part: number) => string): string {
 }
 
 /**
- * The sums over the depth. Of parts that are terms of one result it goes through all, and adds each part's finished sums to the total: the same numbers as with
- * one product after the other, each of which adds the one before as its residual.
- * @param place arguments of `load_output0` for each of `sums`; what lies outside the matrix is never stored
+ * The sums over the depth. Of parts that are terms of one result it goes through all, finishes the first and adds each other to the total: the same numbers as
+ * with one product after the other, each added onto the ones before.
+ * @param place row and quad of each of `sums`; what lies outside the matrix is never stored
  */
 export function sumUp(
   variant: ProductVariant,
@@ -216,11 +236,11 @@ export function sumUp(
   place: (at: number) => string,
   loop: (part: number) => string
 ): string {
-  const { parts, added } = variant
+  const { parts } = variant
   if (!isSum(variant)) return ofPart(parts, loop)
-  const before = (at: number): string => (added === 'onto' ? ` + load_output0(${place(at)})` : '')
   const after = (part: number): string => {
-    if (part === 0) return sums.map((sum, at) => `var total_${sum} = ${sum}${before(at)};\n${sum} = vec4<f32>();`).join('\n')
+    if (part === 0)
+      return sums.map((sum, at) => `var total_${sum} = finish_output0(${place(at)}, ${sum});\n${sum} = vec4<f32>();`).join('\n')
     if (part < parts - 1) return sums.map((sum) => `total_${sum} = ${sum} + total_${sum};\n${sum} = vec4<f32>();`).join('\n')
     return sums.map((sum) => `${sum} += total_${sum};`).join('\n')
   }

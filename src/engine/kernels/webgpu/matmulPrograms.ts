@@ -5,7 +5,7 @@ import { SIDE, workgroupProgram } from './matmulWorkgroup'
 import type { Program } from './program'
 import type { Tile } from './tiles'
 
-export { isSum, type MatmulMode, type ProductVariant } from './matmulParts'
+export { isSum, type Arrangement, type MatmulMode, type ProductVariant } from './matmulParts'
 
 /** The program of a product in a tiling. */
 export function matmulProgram(tile: Tile, variant: ProductVariant): Program {

@@ -26,7 +26,7 @@ const SLAB = 16
  */
 const program = variants('matmul workgroup', (...constants: Constants) => {
   const variant = variantOf(constants)
-  const { mode, parts, apart } = variant
+  const { mode, parts, arrangement } = variant
   const { declarations, ...declared } = bindings(variant)
   const sums = [0, 1, 2, 3].map((row) => `sum${row}`)
   /** Fills one slab. Along: memory runs along the depth, so a vector is scattered over four depths; else it is stored whole. */
@@ -58,7 +58,7 @@ ${load('begin + deep', `${first} / 4u + quad`)}
   ${slab}Slab[deep][quad] = value;
 }`
   const loop = (among: number[]): string => {
-    const depth = apart ? 'depth' : partNames(variant, among[0]!).depth
+    const depth = arrangement === 'apart' ? 'depth' : partNames(variant, among[0]!).depth
     const load =
       (side: 'left' | 'right') =>
       (line: string, quad: string): string => {

@@ -64,7 +64,7 @@ describe.each(backends)('%s', (backend) => {
     const gradients = async (observe?: () => void) => {
       const loss = (...tensors: tf.Tensor[]): tf.Scalar => {
         const given = adaptation(Object.fromEntries(names.map((name, at) => [name, tensors[at]!])))
-        return tf.sum(tf.mul(decoder.hiddenStates(batch, given, observe), weights))
+        return tf.sum(tf.mul(decoder.hiddenStates(batch, given, { observe }), weights))
       }
       const { value, grads } = tf.valueAndGrads(loss)(Object.values(trained))
       return { loss: (await value.data())[0]!, value, grads }

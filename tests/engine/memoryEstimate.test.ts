@@ -42,7 +42,7 @@ async function ratio(decoder: Decoder, recipe: Recipe, size: number, time: numbe
   await trainer.step(batchOf(size, time))
   const measured = decoder.bytes + meter.peak - before
   trainer.dispose()
-  const held = { total: decoder.bytes, largest: 0, fused: true }
+  const held = { total: decoder.bytes, largest: 0, parameters: decoder.parameters, fused: true }
   return estimateStep(recipe, { size, time, labelRows: size }, { ...decoder, labels: 2 }, held).peak / measured
 }
 
@@ -53,7 +53,7 @@ test.each([
   { name: 'embedded', config: embedded }
 ])('a step of the $name llama is foretold within 15 percent', async ({ name, config }) => {
   const decoder = await tinyDecoder(config)
-  for (const method of ['softPrompt', 'lora', 'allWeights']) {
+  for (const method of ['softPrompt', 'lora', 'allWeights', 'biases']) {
     for (const [size, time] of [
       [4, 32],
       [8, 48]

@@ -6,7 +6,7 @@ import { weightShapes } from '../../src/engine/model/layout'
 import { defaultRecipe } from '../../src/engine/training/defaultRecipe'
 import { forwardWork } from '../../src/engine/training/eta'
 import { raceBytes, raceProblem, runProblem } from '../../src/engine/training/fit'
-import { estimateStep, evaluationBytes, weightBytes, type HeldBase } from '../../src/engine/training/memoryEstimate'
+import { estimateStep, evaluationBytes, layersComputedAgain, weightBytes, type HeldBase } from '../../src/engine/training/memoryEstimate'
 import { stepWork } from '../../src/engine/training/stepWork'
 
 const gpt2 = readArchitecture({
@@ -47,6 +47,20 @@ test('what is trained is counted three times and once more in gradients, activat
   expect(soft(8).trained).toBe(4 * 20 * 768)
   const spared = estimateStep({ ...defaultRecipe('softPrompt', 1), gradientCheckpointing: true }, batch, on, base)
   expect(spared.activations).toBeLessThan(0.4 * soft(8).activations)
+})
+
+test('what rises in the first layers is computed again where all weights would take more than 1.4 times what they hold, in half of the layers at most', () => {
+  const layers = (method: string, size: number, held: HeldBase = base) =>
+    layersComputedAgain(defaultRecipe(method, 1), { size, time: 64, labelRows: size }, on, held)
+  expect(layers('allWeights', 16)).toBe(0)
+  const some = layers('allWeights', 40)
+  expect(some).toBeGreaterThan(0)
+  expect(some).toBeLessThan(6)
+  expect(layers('allWeights', 64)).toBe(6)
+  // The room that others leave is theirs; adapters add to what rises, and composed operations keep too much else.
+  expect(layers('softPrompt', 16)).toBe(0)
+  expect(layers('lora', 64)).toBe(0)
+  expect(layers('allWeights', 64, { ...base, fused: false })).toBe(0)
 })
 
 test('a race holds the base once, the state of all runs, and the worst step or evaluation', () => {

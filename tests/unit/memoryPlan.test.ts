@@ -1,6 +1,7 @@
 // Places of a step's tensors in shared buffers: never two in one place at one time, none written and read by a command in one buffer, and little more than must be.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { Random } from '../../src/engine/random'
 import { planMemory, type Need } from '../../src/engine/kernels/webgpu/memoryPlan'
 
 const ALIGNMENT = 256
@@ -45,17 +46,24 @@ const need = (size: number, ...commands: number[]): Need => ({ size, commands, w
 test('small tensors share a large buffer that is free, and those of a chain need two', () => {
   const early = need(4096, 0, 1)
   const later = [2, 3, 4].map((at) => need(1024, at, at + 10))
-  expect(planMemory([...later, early], [], ALIGNMENT)).toEqual({
-    places: [0, 1024, 2048].map((offset) => ({ buffer: 0, offset })).concat({ buffer: 0, offset: 0 }),
-    sizes: [4096]
-  })
+  expect(planMemory([...later, early], [], ALIGNMENT).sizes).toEqual([4096])
   const chain = Array.from({ length: 9 }, (_, at) => need(1000, at, at + 1))
   expect(planMemory(chain, [], ALIGNMENT).sizes).toEqual([1000, 1000])
   expect(planMemory(chain, [1000, 1000, 4000], ALIGNMENT).sizes).toHaveLength(3)
 })
 
 test('what one command only reads may lie in one buffer, which grows as far as a buffer may', () => {
-  const all = [need(3000, 0, 2), need(2000, 3, 5), need(1500, 4, 5)]
-  expect(planMemory(all, [], ALIGNMENT)).toEqual({ places: [0, 0, 2048].map((offset) => ({ buffer: 0, offset })), sizes: [3548] })
-  expect(planMemory(all, [], ALIGNMENT, 3500).sizes).toEqual([3000, 1500])
+  const all = [need(3000, 0, 2), need(2048, 3, 5), need(1536, 4, 5)]
+  expect(planMemory(all, [], ALIGNMENT).sizes).toEqual([2048 + 1536])
+  expect(planMemory(all, [], ALIGNMENT, 3500).sizes).toEqual([3000, 1536])
+})
+
+test('moving needs within the order finds places that the largest first does not', () => {
+  const random = new Random(29)
+  const needs = Array.from({ length: 12 }, () => {
+    const first = random.next() % 9
+    return need(256 * (1 + (random.next() % 9)), first, first + 1, first + 2 + (random.next() % 6))
+  })
+  // In each of the first orders it is 53.
+  expect(planMemory(needs, [], ALIGNMENT).sizes.reduce((total, size) => total + size / 256, 0)).toBe(50)
 })

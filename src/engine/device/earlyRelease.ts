@@ -12,10 +12,10 @@ interface BackendInternals {
 }
 
 /** Less than this is not worth a submit, of which each costs tens of microseconds. */
-const LEAST_BYTES = 2 * 2 ** 20
+const LEAST_BYTES = 2 ** 19
 
 /** The share of the memory in use that may wait. */
-const LARGEST_SHARE = 1 / 32
+const LARGEST_SHARE = 1 / 64
 
 /** Makes the backend submit its commands when more than a small share of its memory waits for that. */
 export function releaseEarly(typed: WebGPUBackend): void {

@@ -146,10 +146,15 @@ export function modelBlock(block: (x: tf.Tensor2D) => tf.Tensor2D, x: tf.Tensor2
  * read only what outlives the walk beside its inputs.
  */
 export function cheap<Inputs extends tf.Tensor[]>(make: (...inputs: Inputs) => tf.Tensor2D, ...inputs: Inputs): tf.Tensor2D {
-  const result = make(...inputs)
+  return madeAgain((...again: Inputs) => [make(...again)], ...inputs)[0]!
+}
+
+/** The same for several results, and for whatever is worth its time. */
+export function madeAgain<Inputs extends tf.Tensor[]>(make: (...inputs: Inputs) => tf.Tensor2D[], ...inputs: Inputs): tf.Tensor2D[] {
+  const results = make(...inputs)
   // The composed forms keep so much that this would spare little, for more time.
-  if (isWebGpu()) current?.recomputed.note(result, inputs, make as (...again: tf.Tensor[]) => tf.Tensor)
-  return result
+  if (isWebGpu()) current?.recomputed.note(results, inputs, make as (...again: tf.Tensor[]) => tf.Tensor2D[])
+  return results
 }
 
 /** Runs `work` with the tape on, and reads all of it. */

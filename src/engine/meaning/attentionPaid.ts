@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { withoutShared, type AttentionInputs } from '../kernels/attention'
 import type { Adaptation } from '../methods/method'
 import type { Batch } from '../model/batch'
-import type { Decoder } from '../model/decoder'
+import type { Decoder, Pass } from '../model/decoder'
 
 export interface AttentionPaid {
   /** `[layers][virtualTokens]` shares of the attention, means over heads and texts. */
@@ -23,11 +23,12 @@ export async function attentionPaid(decoder: Decoder, batch: Batch, adaptation: 
   let virtual = 0
   let front = 0
   tf.tidy(() => {
-    decoder.hiddenStates({ ...batch, labelRows: lastRows(batch) }, adaptation, (layer, inputs) => {
+    const observe: Pass['observe'] = (layer, inputs) => {
       virtual = inputs.shared ?? 0
       front = inputs.prefix?.key.shape[0] ?? 0
       weights[layer] = tf.keep(meanWeights(withoutShared(inputs).rows))
-    })
+    }
+    decoder.hiddenStates({ ...batch, labelRows: lastRows(batch) }, adaptation, { observe })
   })
   try {
     const rows = await Promise.all(weights.map(async (layer) => meanRow((await layer.data()) as Float32Array, layer.shape[1])))

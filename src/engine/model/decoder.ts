@@ -6,7 +6,7 @@ import { attention, queryPlaces, type AttentionInputs } from '../kernels/attenti
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
-import { cheap, modelBlock } from '../kernels/gradients'
+import { cheap, madeAgain, modelBlock } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
@@ -39,6 +39,8 @@ export interface Pass {
   adaptation: Adaptation
   /** The flat rows whose result is wanted; all where absent. */
   rows?: Int32Array
+  /** So many first layers do not keep what rises in their feed-forward, but compute it again for the gradients; see `training/computedAgain.ts`. */
+  computedAgain?: number
   /** Sees keys and values, and joins earlier ones in front, in generation. `[batch * time, keyValueHeads * headSize]` in, `[batch * keyTime, ...]` out. */
   extend?: (layer: number, key: tf.Tensor2D, value: tf.Tensor2D) => { key: tf.Tensor2D; value: tf.Tensor2D; keyTime: number }
   /** Sees what each layer's attention is computed from; the tensors are the pass's own. */
@@ -122,14 +124,28 @@ export class Decoder {
    * rows still count from its own first token.
    * @throws UserError where tokens, virtual tokens and prefix together are longer than the model's positions
    */
-  hiddenStates(batch: Batch, given: Adaptation = NO_ADAPTATION, observe?: Pass['observe']): tf.Tensor2D {
+  hiddenStates(
+    batch: Batch,
+    given: Adaptation = NO_ADAPTATION,
+    { observe, computedAgain }: Pick<Pass, 'observe' | 'computedAgain'> = {}
+  ): tf.Tensor2D {
     return tf.tidy(() => {
       // Virtual tokens may be made when they are read: once is enough.
       const adaptation = { ...given }
       const virtual = adaptation.virtualTokens?.shape[0] ?? 0
       const rows = derived(batch.labelRows, (all) => all.map((row) => virtual + row))
       const lengths = derived(batch.lengths, (all) => all.map((length) => length + virtual))
-      const pass = { batch: batch.size, time: virtual + batch.time, shared: virtual, offset: 0, lengths, adaptation, rows, observe }
+      const pass = {
+        batch: batch.size,
+        time: virtual + batch.time,
+        shared: virtual,
+        offset: 0,
+        lengths,
+        adaptation,
+        rows,
+        observe,
+        computedAgain
+      }
       return this.run(this.embed(batch.inputIds, adaptation), pass)
     })
   }
@@ -140,13 +156,13 @@ export class Decoder {
   }
 
   /** `sum(labelWeights * nats)` over the batch's labels, a float32 scalar; of a label head the mean nats of the rows' true labels. */
-  loss(batch: Batch, adaptation: Adaptation = NO_ADAPTATION): tf.Scalar {
+  loss(batch: Batch, adaptation: Adaptation = NO_ADAPTATION, options: Pick<Pass, 'computedAgain'> = {}): tf.Scalar {
     const { labelScores } = adaptation
     if (labelScores && batch.classes) {
       const { rows, labels } = batch.classes
-      return tf.tidy(() => headLoss(labelScores(this.hiddenStates({ ...batch, labelRows: rows }, adaptation)), labels))
+      return tf.tidy(() => headLoss(labelScores(this.hiddenStates({ ...batch, labelRows: rows }, adaptation, options)), labels))
     }
-    return tf.tidy(() => labelLoss({ ...this.#labels(batch, adaptation), weights: batch.labelWeights }))
+    return tf.tidy(() => labelLoss({ ...this.#labels(batch, adaptation, options), weights: batch.labelWeights }))
   }
 
   /** `log p(labelId)` of each label row, `[n]` float32. */
@@ -199,11 +215,16 @@ export class Decoder {
     const mixed = rows && !asked ? gatherRows(all, rows) : all
     const attended = this.#project(mixed, layer.output, adaptation, residual)
     const mlpInput = this.#norm(parallelResidual ? residual : attended, layer.mlpNorm, adaptation)
-    return this.#project(this.#activate(mlpInput, layer, adaptation), layer.down, adaptation, attended)
+    const isAgain = index < (pass.computedAgain ?? 0)
+    return this.#project(this.#activate(mlpInput, layer, adaptation, isAgain), layer.down, adaptation, attended)
   }
 
-  #labels(batch: Batch, adaptation: Adaptation): { hidden: tf.Tensor2D; table: FrozenMatrix; targets: Int32Array } {
-    const hidden = this.hiddenStates(batch, adaptation)
+  #labels(
+    batch: Batch,
+    adaptation: Adaptation,
+    options?: Pick<Pass, 'computedAgain'>
+  ): { hidden: tf.Tensor2D; table: FrozenMatrix; targets: Int32Array } {
+    const hidden = this.hiddenStates(batch, adaptation, options)
     return { hidden, table: this.#matrix(this.layout.head, adaptation), targets: batch.labelIds }
   }
 
@@ -249,6 +270,7 @@ export class Decoder {
   #projectAll(x: tf.Tensor2D, projections: readonly Projection[], adaptation: Adaptation): tf.Tensor2D[] {
     const alike = (value: (projection: Projection) => unknown): boolean => new Set(projections.map(value)).size === 1
     const grouped =
+      projections.length > 1 &&
       alike(({ layout, bias }) => `${layout} ${bias}`) &&
       projections[0]?.layout === 'outIn' &&
       alike(({ path }) => adaptation.weight?.(`${path}.weight`) !== undefined) &&
@@ -339,13 +361,14 @@ export class Decoder {
     return { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D }
   }
 
-  #activate(x: tf.Tensor2D, layer: LayerLayout, adaptation: Adaptation): tf.Tensor2D {
-    if (layer.gate) {
-      const [gate, up] = this.#projectAll(x, [layer.gate, layer.up], adaptation)
-      return cheap(swiglu, gate as tf.Tensor2D, up as tf.Tensor2D)
-    }
+  #activate(x: tf.Tensor2D, layer: LayerLayout, adaptation: Adaptation, isAgain: boolean): tf.Tensor2D {
+    const rising = layer.gate ? [layer.gate, layer.up] : [layer.up]
+    const rise = (states: tf.Tensor2D): tf.Tensor2D[] => this.#projectAll(states, rising, adaptation)
+    // What a method adds may be drawn, or need tensors of its own, which are gone by then.
+    const [first, second] = isAgain && !adaptation.linear ? madeAgain(rise, x) : rise(x)
+    if (second) return cheap(swiglu, first as tf.Tensor2D, second)
     const form = this.config.mlp === 'geluErf' ? 'erf' : 'tanh'
-    return cheap((states: tf.Tensor2D) => gelu(states, form), this.#project(x, layer.up, adaptation))
+    return cheap((states: tf.Tensor2D) => gelu(states, form), first as tf.Tensor2D)
   }
 
   #checkLength(length: number): void {

@@ -10,7 +10,7 @@ export interface Floats {
   kept: number
   /** What the gradients read beside that, and compute again; see `kernels/recomputed.ts`. */
   dropped: number
-  /** Gradients that are under way at once in the backward pass. */
+  /** Beside what was kept: gradients that are under way at once in the backward pass, and what is computed again for them. */
   back: number
 }
 
@@ -30,12 +30,14 @@ export interface BlockFloats {
  * activations keep theirs where anything trained lies in front of them, and what norms and activations then give need not be kept.
  * @param trained shapes of trained tensors by name: weights of the base, `<path>.lora_A.weight`, `<path>.ia3_l`, `prefix.<layer>...`
  * @param enters whether what enters the layer depends on anything trained
+ * @param computedAgain what rises in the feed-forward is not kept; see `Pass.computedAgain`
  */
 export function blockFloats(
   config: DecoderConfig,
   layer: LayerLayout,
   trained: ReadonlyMap<string, readonly number[]>,
-  enters: boolean
+  enters: boolean,
+  computedAgain = false
 ): BlockFloats {
   const { hiddenSize, heads, keyValueHeads, headSize, intermediateSize, rotary } = config
   const [queryWidth, keyWidth] = [heads * headSize, keyValueHeads * headSize]
@@ -68,6 +70,7 @@ export function blockFloats(
   const normed = inputOf([...reading, ...asking], hiddenSize, enters || trains(layer.attentionNorm))
   const mlpNormed = inputOf(rising, hiddenSize, intoMlp || trains(layer.mlpNorm))
   const active = inputOf([down], intermediateSize, keepsInner)
+  const risen = keepsInner ? inner : 0
   return {
     attention: {
       all: hiddenSize + (isFused ? 2 : 1) * 2 * keyWidth + (rotary ? keyWidth : 0) + scales(reading) + ranks(reading),
@@ -83,9 +86,10 @@ export function blockFloats(
     },
     mlp: {
       all: 3 * hiddenSize + inner + intermediateSize + scales(behind) + ranks(behind),
-      kept: (intoMlp ? hiddenSize + 1 : 0) + mlpNormed.kept + (keepsInner ? inner : 0) + active.kept + ranks(behind),
-      dropped: mlpNormed.dropped + active.dropped,
-      back: hiddenSize + inner + intermediateSize + ranks(rising)
+      kept: (intoMlp ? hiddenSize + 1 : 0) + mlpNormed.kept + (computedAgain ? 0 : risen) + active.kept + ranks(behind),
+      dropped: mlpNormed.dropped + active.dropped + (computedAgain ? risen : 0),
+      // The activation is computed again beside its gradient; those of gate and up take their places.
+      back: hiddenSize + 2 * intermediateSize + ranks(rising) + (computedAgain ? hiddenSize + risen : 0)
     },
     depends
   }

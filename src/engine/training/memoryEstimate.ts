@@ -41,6 +41,8 @@ export interface HeldBase {
   total: number
   /** Bytes of the largest. */
   largest: number
+  /** How many numbers they are. */
+  parameters: number
   /** False on WebAssembly and WebGL, whose composed operations make many more tensors on their way. */
   fused: boolean
 }
@@ -50,12 +52,18 @@ export type MemoryRecipe = Pick<Recipe, 'parts' | 'gradientCheckpointing'>
 
 const FLOAT32_BYTES = 4
 
+/**
+ * A step may take so many times what a run of all weights holds between its steps: the weights, their tuned copies and both moments, in float32. Where it would
+ * take more, what rises in the feed-forward of the first layers is computed again, at most of half of them: a 50th of a step's time for each quarter of the layers.
+ */
+const ALLOWED = { share: 1.4, heldNumbers: 4, layers: 0.5 }
+
 /** Composed operations against fused ones, measured on WebAssembly: tensors on the way, and gradients with their updates. */
 const COMPOSED = { activations: 6, gradients: 2.5 }
 
 /** As in `device/earlyRelease.ts`. */
-const LEAST_WAITING = 2 * 2 ** 20
-const WAITING_SHARE = 1 / 32
+const LEAST_WAITING = 2 ** 19
+const WAITING_SHARE = 1 / 64
 
 /** The backend submits every 15 dispatches, and a layer's forward pass is about 12. */
 const LAYERS_A_SUBMIT = 15 / 12
@@ -66,14 +74,16 @@ const elementsOf = (shape: readonly number[]): number => shape.reduce((product, 
 export function weightBytes(tensors: Iterable<StoredTensor>, precision: Precision, fused: boolean): HeldBase {
   let total = 0
   let largest = 0
+  let parameters = 0
   for (const { dtype, shape } of tensors) {
     const [rows = 1, columns = 1] = shape
     const packing = shape.length === 2 && fused ? packingFor(precision, dtype as StoredDtype) : undefined
     const bytes = matrixBytes([rows, columns], packing)
     total += bytes
     largest = Math.max(largest, bytes)
+    parameters += elementsOf(shape)
   }
-  return { total, largest, fused }
+  return { total, largest, parameters, fused }
 }
 
 /** Positions that the recipe's virtual tokens add to every row. A key-value prefix is seen by every row, and is none. */
@@ -89,11 +99,26 @@ export function virtualTokens({ parts }: MemoryRecipe, on: TrainedOn): number {
 const logitsBytes = (rows: number, { vocabularySize, hiddenSize }: BaseShape['config'], most?: number): number =>
   FLOAT32_BYTES * vocabularySize * (rows === 0 ? 0 : rowsOfPart(rows, vocabularySize, hiddenSize, most))
 
+/** How many first layers compute what rises in their feed-forward again, see `ALLOWED`. */
+export function layersComputedAgain(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase): number {
+  const isAdapted = Object.keys(trainedShapes(recipe.parts, on)).some((name) => name.endsWith('.lora_A.weight') || name.endsWith('.ia3_l'))
+  if (!base.fused || recipe.gradientCheckpointing || isAdapted) return 0
+  const allowed = ALLOWED.share * ALLOWED.heldNumbers * FLOAT32_BYTES * base.parameters
+  const most = Math.floor(ALLOWED.layers * on.config.layers)
+  let layers = 0
+  while (layers < most && walk(recipe, batch, on, base, layers).peak > allowed) layers++
+  return layers
+}
+
 /**
  * The memory of one training step, by a walk over the layers forth and back that adds up what is alive.
  * Within 15 % of what `MemoryMeter` measures on WebGPU (tests/engine/memoryEstimate.test.ts).
  */
 export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase): MemoryEstimate {
+  return walk(recipe, batch, on, base, layersComputedAgain(recipe, batch, on, base))
+}
+
+function walk(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase, computedAgain: number): MemoryEstimate {
   const { config, layout } = on
   const shapes = trainedShapes(recipe.parts, on)
   const numbers = Object.values(shapes).reduce((sum, shape) => sum + elementsOf(shape), 0)
@@ -112,7 +137,7 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
   const blocks = layout.layers.map((layer, index) => {
     const entered = depends
-    const { attention, queries, mlp, depends: leaves } = blockFloats(config, layer, names, entered)
+    const { attention, queries, mlp, depends: leaves } = blockFloats(config, layer, names, entered, index < computedAgain)
     depends = leaves
     const behind = index === config.layers - 1 ? batch.labelRows : rows
     const asked = asksWantedAlone(behind, rows, layer) ? behind : rows
@@ -133,6 +158,8 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
     }
   })
   const states = FLOAT32_BYTES * rows * config.hiddenSize
+  const widest =
+    FLOAT32_BYTES * rows * Math.max(config.intermediateSize, config.hiddenSize, (config.heads + 2 * config.keyValueHeads) * config.headSize)
   let kept = 0
   let worst = { gradients: 0, activations: 0, logits: 0 }
   const note = (gradients: number, activations: number, scores = 0): void => {
@@ -141,10 +168,12 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   }
   /** What was freed counts until the commands that use it are submitted. */
   let freed = virtual > 0 ? 2 * states : states
-  const waiting = (alive: number): number => Math.min(freed, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
+  const waiting = (alive: number, bytes = freed): number => Math.min(bytes, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
   for (const { all, kept: keeps } of blocks) {
-    const alive = kept + states + all
-    note(0, alive + waiting(alive))
+    const passing = recipe.gradientCheckpointing ? 0 : all - keeps
+    const alive = kept + states + all - passing
+    // What passes through is freed within the layer, and counts until then as what waits.
+    note(0, alive + Math.max(Math.min(passing, widest), waiting(alive, freed + passing)))
     freed = recipe.gradientCheckpointing ? LAYERS_A_SUBMIT * (all - keeps) : freed + all - keeps
     kept += keeps
   }
@@ -153,17 +182,16 @@ export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: Traine
   note(gradients, atLoss + waiting(atLoss + gradients + logits), logits)
   for (const block of [...blocks].reverse()) {
     gradients += block.trained
-    // A layer that is computed again frees anew what its gradients do not read.
-    if (recipe.gradientCheckpointing) freed = block.all - block.again
     const alive = kept + block.again + block.back
-    note(gradients, alive + waiting(alive + gradients))
+    // A layer that is computed again frees anew what its gradients do not read; else half of what these take, since they take about two submits.
+    const freeing = recipe.gradientCheckpointing ? block.all - block.again : block.back / 2
+    note(gradients, alive + waiting(alive + gradients, freeing))
     kept -= block.kept
   }
   const embedding = names.has(layout.embedding) ? FLOAT32_BYTES * elementsOf(shapes[layout.embedding]!) : 0
   // A tied table's two gradients are added into a third.
   note(trained + (layout.head === layout.embedding ? 2 * embedding : 0), 2 * states)
-  const widest = Math.max(config.intermediateSize, config.hiddenSize, (config.heads + 2 * config.keyValueHeads) * config.headSize)
-  const largestTensor = Math.max(FLOAT32_BYTES * Math.max(rows * widest, ...Object.values(shapes).map(elementsOf)), logits)
+  const largestTensor = Math.max(widest, FLOAT32_BYTES * Math.max(...Object.values(shapes).map(elementsOf)), logits)
   const more = base.fused ? { activations: 1, gradients: 1 } : COMPOSED
   const moving = {
     gradients: more.gradients * worst.gradients,

@@ -8,6 +8,7 @@ import { featuresOf, readFeatures, type Features } from '../evaluation/features'
 import { headLoss } from '../kernels/headLoss'
 import { valueAndGradients } from '../kernels/gradients'
 import { createOptimiser, updateRates, type Optimiser, type TrainedTensor, type UpdateInputs, type UpdateRates } from '../kernels/optimiser'
+import { isWebGpu } from '../kernels/webgpu/run'
 import { arraysOf } from '../hostArrays'
 import { adaptationOf } from '../methods/combine'
 import type { Adaptation, MethodContext, NamedTensors, SavedPrompt, TrainingPass } from '../methods/method'
@@ -19,6 +20,7 @@ import { Accounts, type AccountsState } from './accounts'
 import { CapturedSteps, type StepResult } from './capturedSteps'
 import { momentName, type CheckpointKind, type StoredTensors } from './checkpoint'
 import type { Budget, Recipe, RecipePart } from './recipe'
+import { layersComputedAgain } from './memoryEstimate'
 import { checkRecipe } from './recipeProblem'
 import type { StepRecord } from './records'
 import { isWithin, learningRateFactor, progressWithin } from './schedule'
@@ -274,6 +276,13 @@ export class Trainer {
     return (Math.imul(this.#options.recipe.seed, 0x9e3779b1) ^ this.#stepsDone) >>> 0
   }
 
+  #computedAgain({ size, time, labelRows }: Batch): number {
+    const { decoder, recipe, labelWords } = this.#options
+    const { config, layout, bytes: total, parameters } = decoder
+    const base = { total, largest: 0, parameters, fused: isWebGpu() }
+    return layersComputedAgain(recipe, { size, time, labelRows: labelRows.length }, { config, layout, labels: labelWords.length }, base)
+  }
+
   /** Bytes of the trained tensors and their moments. */
   get #bytes(): number {
     return 3 * 4 * this.trainableParameters
@@ -317,7 +326,7 @@ export class Trainer {
         const { classes } = batch
         return features && classes && adaptation.labelScores
           ? headLoss(adaptation.labelScores(featuresOf(features, classes.examples)), classes.labels)
-          : decoder.loss(batch, adaptation)
+          : decoder.loss(batch, adaptation, { computedAgain: this.#computedAgain(batch) })
       },
       active,
       { checkpointing: recipe.gradientCheckpointing }

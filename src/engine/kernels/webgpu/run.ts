@@ -38,7 +38,7 @@ export interface BackendInternals {
     acquireBuffer(size: number, usage: number, mapped?: boolean, reuse?: boolean): GPUBuffer
     releaseBuffer(buffer: GPUBuffer, reuse?: boolean): void
   }
-  tensorMap: { get(dataId: object): { values: unknown; resource?: GPUBuffer } }
+  tensorMap: { get(dataId: object): { values: unknown; resource?: GPUBuffer; refCount: number } }
   commandQueueOwnedIds: WeakSet<object>
   commandEncoder: GPUCommandEncoder | null
   computePassEncoder: GPUComputePassEncoder | null
@@ -130,6 +130,11 @@ export class Runner {
     const buffer = this.#buffer(tensor)
     this.backend.queue.writeBuffer(buffer, 0, values as typeof values & ArrayBufferView<ArrayBuffer>)
     return tensor
+  }
+
+  /** Whether no other tensor has the data of this one, so that whoever owns it may overwrite it. */
+  isSole({ dataId }: tf.TensorInfo): boolean {
+    return this.backend.tensorMap.get(dataId).refCount === 1
   }
 
   /** Records one dispatch. */

@@ -19,19 +19,20 @@ if (index >= u.size) { return; }
 output[index] = gate[index] * sigmoid(gate[index]) * up[index];`
 }))
 
-const gradientProgram = variants('swigluGradient', (lanes: Lanes) => ({
+/** Where gate and up are read by nothing else, their gradients take their places: the widest tensors of a layer are then there once, not twice. */
+const gradientProgram = variants('swigluGradient', (lanes: Lanes, inPlace: boolean) => ({
   lanes,
   outputs: { gateGradient: 'Lane', upGradient: 'Lane' },
-  inputs: { gate: 'Lane', up: 'Lane', dy: 'Lane' },
+  inputs: { ...(inPlace ? {} : { gate: 'Lane' as const, up: 'Lane' as const }), dy: 'Lane' },
   uniforms: { size: 'u32' },
   workgroup: [WORKGROUP],
   declarations: SIGMOID,
   main: `${flatIndex}
 if (index >= u.size) { return; }
-let g = gate[index];
+let g = ${inPlace ? 'gateGradient' : 'gate'}[index];
 let s = sigmoid(g);
 let d = dy[index];
-gateGradient[index] = d * up[index] * s * (Lane(1.0) + g * (Lane(1.0) - s));
+gateGradient[index] = d * ${inPlace ? 'upGradient' : 'up'}[index] * s * (Lane(1.0) + g * (Lane(1.0) - s));
 upGradient[index] = d * g * s;`
 }))
 
@@ -51,11 +52,13 @@ const operation = fused<Record<string, never>>({
   },
   gradient: (run, dy, { gate, up }) => {
     const lanes = lanesFor(dy.size)
-    const [dGate, dUp] = [empty(dy.shape), empty(dy.shape)]
+    const read = [gate as tf.Tensor, up as tf.Tensor]
+    const inPlace = read.every((tensor) => run.isSole(tensor))
+    const [dGate, dUp] = read.map((tensor) => (inPlace ? tensor.clone() : empty(dy.shape))) as [tf.Tensor, tf.Tensor]
     const fill = once(() =>
-      run.run(gradientProgram(lanes), {
+      run.run(gradientProgram(lanes, inPlace), {
         outputs: [dGate, dUp],
-        inputs: [gate as tf.Tensor, up as tf.Tensor, dy],
+        inputs: [...(inPlace ? [] : read), dy],
         uniforms: [dy.size / lanes],
         groups: run.grid(dy.size / lanes)
       })

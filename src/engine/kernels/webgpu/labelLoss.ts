@@ -7,39 +7,48 @@ import { columnSums, plainColumnSum } from './columnSums'
 import { fused } from './fused'
 import { multiplyByTransposed, multiplyByWeight, multiplyForWeight, operandOf, type WeightOperand } from './linear'
 import { lanesFor, variants, type Lanes } from './program'
+import { rowOwner, type RowOwner } from './rows'
 import { rowsOf, WORKGROUP, type Runner } from './run'
 
-const THREADS = 128
+/** Threads of a workgroup: all on one row, or, on processors, each on a row of its own; few, so that all cores have some of the rows of a part. */
+const THREADS: Record<RowOwner, number> = { shared: 128, alone: 4 }
+
+/** Joins the pairs of all threads of a row in its first thread, which alone goes on. */
+const join = `maxima[rank] = top;
+sums[rank] = sum;
+workgroupBarrier();
+if (rank != 0u) { return; }
+for (var other = 1u; other < ${THREADS.shared}u; other++) { top = max(top, maxima[other]); }
+sum = 0.0;
+for (var other = 0u; other < ${THREADS.shared}u; other++) { sum += sums[other] * exp(maxima[other] - top); }`
 
 /**
- * A workgroup owns a row of logits: each thread keeps a running maximum and a running sum of exponentials relative to it over every 128th lane, and the
- * first thread joins the 128 pairs. One pass over the row, and no overflow at any logit.
+ * A thread keeps a running maximum and a running sum of exponentials relative to it over its lanes of a row: all, or every 128th, with the pairs of 128 threads
+ * joined at the end. One pass over the row, and no overflow at any logit.
  */
-const normaliserProgram = variants('labelNormaliser', (lanes: Lanes) => ({
+const normaliserProgram = variants('labelNormaliser', (lanes: Lanes, owner: RowOwner) => ({
   lanes,
   outputs: { normaliser: 'f32', nats: 'f32' },
   inputs: { logits: 'Lane', targets: 'i32' },
-  uniforms: { width: 'u32', first: 'u32', sign: 'f32' },
-  workgroup: [THREADS],
-  declarations: `var<workgroup> maxima: array<f32, ${THREADS}>;
-var<workgroup> sums: array<f32, ${THREADS}>;`,
-  main: `let row = group.x;
+  uniforms: { rows: 'u32', width: 'u32', first: 'u32', sign: 'f32' },
+  workgroup: [THREADS[owner]],
+  declarations:
+    owner === 'alone'
+      ? ''
+      : `var<workgroup> maxima: array<f32, ${THREADS.shared}>;
+var<workgroup> sums: array<f32, ${THREADS.shared}>;`,
+  main: `let row = ${owner === 'alone' ? 'thread.x' : 'group.x'};
+if (row >= u.rows) { return; }
 var top = -1e30;
 var sum = 0.0;
-for (var at = rank; at < u.width; at += ${THREADS}u) {
+for (var at = ${owner === 'alone' ? '0u' : 'rank'}; at < u.width; at += ${owner === 'alone' ? 1 : THREADS.shared}u) {
   let z = logits[row * u.width + at];
   let higher = max(top, largest(z));
   sum = sum * exp(top - higher) + total(exp(z - Lane(higher)));
   top = higher;
 }
-maxima[rank] = top;
-sums[rank] = sum;
-workgroupBarrier();
-if (rank != 0u) { return; }
-for (var other = 1u; other < ${THREADS}u; other++) { top = max(top, maxima[other]); }
-var joined = 0.0;
-for (var other = 0u; other < ${THREADS}u; other++) { joined += sums[other] * exp(maxima[other] - top); }
-let log = top + log(joined);
+${owner === 'alone' ? '' : join}
+let log = top + log(sum);
 let target_ = u32(targets[u.first + row]);
 normaliser[u.first + row] = log;
 nats[u.first + row] = u.sign * (log - ${lanes === 4 ? 'logits[row * u.width + target_ / 4u][target_ % 4u]' : 'logits[row * u.width + target_]'});`
@@ -104,11 +113,12 @@ function score(
     const some = rowsOf(hidden, first, count)
     const logits = run.allocate([count, vocabulary])
     multiplyByWeight(run, logits, some, table, 'outIn', { bias })
-    run.run(normaliserProgram(lanes), {
+    const owner = rowOwner(run)
+    run.run(normaliserProgram(lanes, owner), {
       outputs: [normaliser, nats],
       inputs: [logits, targets],
-      uniforms: [vocabulary / lanes, first, sign],
-      groups: [count]
+      uniforms: [count, vocabulary / lanes, first, sign],
+      groups: [owner === 'alone' ? Math.ceil(count / THREADS.alone) : count]
     })
     use?.(logits, first, some)
     run.free(logits)

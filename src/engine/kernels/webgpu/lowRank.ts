@@ -43,7 +43,7 @@ export function lowRankTerms(
   })
 }
 
-/** Whether terms stand in one dispatch with products of whole quads: all of them must have those, or they are read one by one. */
+/** Whether these can be terms of one dispatch: the device binds them, and every depth is whole quads, without which all would be read number by number. */
 export function joins(run: Runner, terms: readonly MatmulPart[], residual?: tf.TensorInfo): boolean {
   const buffers = 1 + 2 * terms.length + (residual ? 2 : 0)
   return buffers <= run.device.limits.maxStorageBuffersPerShaderStage && terms.every(({ depth }) => depth % 4 === 0)

@@ -1,12 +1,12 @@
 // Matrix products in the three modes of a linear layer and its gradients, for any size, one or several in a dispatch; nothing is transposed in memory.
 import type * as tf from '@tensorflow/tfjs'
 import type { PackingId } from '../packings'
+import { partNames } from './matmulParts'
 import { extentOf, isSum, matmulProgram, type Arrangement, type MatmulMode, type ProductVariant } from './matmulPrograms'
 import type { Program } from './program'
 import type { Dispatch, Runner } from './run'
-import { type Tile, type TileQuestion } from './tiles'
+import type { Tile, TileQuestion } from './tiles'
 import { tunerOf } from './tuner'
-import { partNames } from './matmulParts'
 
 export type { MatmulMode } from './matmulPrograms'
 

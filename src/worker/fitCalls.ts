@@ -2,7 +2,7 @@
 import type { MemoryReport } from '../engine/device/limits'
 import type { RunRequest } from '../engine/training/events'
 import type { FitProblem } from '../engine/training/fit'
-import type { BatchShape, MemoryEstimate } from '../engine/training/memoryEstimate'
+import type { BatchShape, MemoryEstimate } from '../engine/training/stepMemory'
 import type { ModelSource, TaskSource } from './protocol'
 
 export interface FitRequest {

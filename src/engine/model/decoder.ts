@@ -365,7 +365,7 @@ export class Decoder {
     const rising = layer.gate ? [layer.gate, layer.up] : [layer.up]
     const rise = (states: tf.Tensor2D): tf.Tensor2D[] => this.#projectAll(states, rising, adaptation)
     // What a method adds may be drawn, or need tensors of its own, which are gone by then.
-    const [first, second] = isAgain && !adaptation.linear ? madeAgain(rise, x) : rise(x)
+    const [first, second] = isAgain && !adaptation.linear && !adaptation.lowRank ? madeAgain(rise, x) : rise(x)
     if (second) return cheap(swiglu, first as tf.Tensor2D, second)
     const form = this.config.mlp === 'geluErf' ? 'erf' : 'tanh'
     return cheap((states: tf.Tensor2D) => gelu(states, form), first as tf.Tensor2D)

@@ -1,7 +1,8 @@
 // Whether runs fit into a device's memory, and what would fit where they do not: arithmetic on estimates, told in words.
 import type { TrainedOn } from '../methods/method'
 import { getMethod } from '../methods/registry'
-import { estimateStep, type BatchShape, type MemoryEstimate, type HeldBase, type MemoryRecipe } from './memoryEstimate'
+import { estimateStep } from './memoryEstimate'
+import type { BatchShape, MemoryEstimate, HeldBase, MemoryRecipe } from './stepMemory'
 
 /** What a device can hold. */
 export interface MemoryLimits {

@@ -1,74 +1,21 @@
 // How many bytes of the device a run will need, from shapes alone: known before anything is loaded.
 import type { StoredTensor } from '../formats/safetensors'
-import { rowsOfPart, trainingLogitsBytes } from '../kernels/labelParts'
 import { matrixBytes, type StoredDtype } from '../kernels/packings'
 import type { BaseShape, TrainedOn } from '../methods/method'
-import { getMethod, optionsOf } from '../methods/registry'
-import { trainedShapes } from '../methods/trained'
-import { asksWantedAlone } from '../model/layout'
 import { packingFor, type Precision } from '../model/precision'
 import { blockFloats } from './blockFloats'
-import type { Recipe } from './recipe'
-
-/** A padded batch; virtual tokens come on top. */
-export interface BatchShape {
-  size: number
-  time: number
-  /** Rows at which the vocabulary is scored. */
-  labelRows: number
-}
-
-/** Bytes by what they are for; `peak` is their sum. */
-export interface MemoryEstimate {
-  /** Frozen weights, shared by all runs of a race. */
-  base: number
-  trained: number
-  /** Both moments of AdamW. */
-  optimiser: number
-  /** Of the trained tensors, at the worst moment of a step. */
-  gradients: number
-  /** What the forward pass keeps for the backward pass, and what is under way, at that moment. */
-  activations: number
-  logits: number
-  peak: number
-  /** Bytes of the largest tensor beside the base: trained, or passing through. */
-  largestTensor: number
-}
-
-/** The frozen weights on the device. */
-export interface HeldBase {
-  /** Bytes of all of them. */
-  total: number
-  /** Bytes of the largest. */
-  largest: number
-  /** How many numbers they are. */
-  parameters: number
-  /** False on WebAssembly and WebGL, whose composed operations make many more tensors on their way. */
-  fused: boolean
-}
-
-/** What of a recipe decides the memory that it takes. */
-export type MemoryRecipe = Pick<Recipe, 'parts' | 'gradientCheckpointing'>
-
-const FLOAT32_BYTES = 4
-
-/**
- * A step may take so many times what a run of all weights holds between its steps: the weights, their tuned copies and both moments, in float32. Where it would
- * take more, what rises in the feed-forward of the first layers is computed again, at most of half of them: a 50th of a step's time for each quarter of the layers.
- */
-const ALLOWED = { share: 1.4, heldNumbers: 4, layers: 0.5 }
-
-/** Composed operations against fused ones, measured on WebAssembly: tensors on the way, and gradients with their updates. */
-const COMPOSED = { activations: 6, gradients: 2.5 }
-
-/** As in `device/earlyRelease.ts`. */
-const LEAST_WAITING = 2 ** 19
-const WAITING_SHARE = 1 / 64
-
-/** The backend submits every 15 dispatches, and a layer's forward pass is about 12. */
-const LAYERS_A_SUBMIT = 15 / 12
-
-const elementsOf = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1)
+import { layersComputedAgain } from './computedAgain'
+import {
+  COMPOSED,
+  elementsOf,
+  FLOAT32_BYTES,
+  logitsBytes,
+  stepMemory,
+  type BatchShape,
+  type HeldBase,
+  type MemoryEstimate,
+  type MemoryRecipe
+} from './stepMemory'
 
 /** Bytes on the device of a model's frozen weights, and of the largest of them. Where operations are not `fused` all of them are float32. */
 export function weightBytes(tensors: Iterable<StoredTensor>, precision: Precision, fused: boolean): HeldBase {
@@ -86,125 +33,9 @@ export function weightBytes(tensors: Iterable<StoredTensor>, precision: Precisio
   return { total, largest, parameters, fused }
 }
 
-/** Positions that the recipe's virtual tokens add to every row. A key-value prefix is seen by every row, and is none. */
-export function virtualTokens({ parts }: MemoryRecipe, on: TrainedOn): number {
-  return parts.reduce((sum, part) => {
-    const method = getMethod(part.method)
-    const isPrefix = Object.keys(trainedShapes([part], on)).some((name) => name.startsWith('prefix.'))
-    return sum + (isPrefix ? 0 : (method.positions?.(optionsOf(method, part.options)) ?? 0))
-  }, 0)
-}
-
-/** Bytes of the logits that exist at a time, of so many rows; `most` as in `rowsOfPart`. */
-const logitsBytes = (rows: number, { vocabularySize, hiddenSize }: BaseShape['config'], most?: number): number =>
-  FLOAT32_BYTES * vocabularySize * (rows === 0 ? 0 : rowsOfPart(rows, vocabularySize, hiddenSize, most))
-
-/** How many first layers compute what rises in their feed-forward again, see `ALLOWED`. */
-export function layersComputedAgain(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase): number {
-  const isAdapted = Object.keys(trainedShapes(recipe.parts, on)).some((name) => name.endsWith('.lora_A.weight') || name.endsWith('.ia3_l'))
-  if (!base.fused || recipe.gradientCheckpointing || isAdapted) return 0
-  const allowed = ALLOWED.share * ALLOWED.heldNumbers * FLOAT32_BYTES * base.parameters
-  const most = Math.floor(ALLOWED.layers * on.config.layers)
-  let layers = 0
-  while (layers < most && walk(recipe, batch, on, base, layers).peak > allowed) layers++
-  return layers
-}
-
-/**
- * The memory of one training step, by a walk over the layers forth and back that adds up what is alive.
- * Within 15 % of what `MemoryMeter` measures on WebGPU (tests/engine/memoryEstimate.test.ts).
- */
+/** The memory of one training step, within 15 % of what `MemoryMeter` measures on WebGPU (tests/engine/memoryEstimate.test.ts). */
 export function estimateStep(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase): MemoryEstimate {
-  return walk(recipe, batch, on, base, layersComputedAgain(recipe, batch, on, base))
-}
-
-function walk(recipe: MemoryRecipe, batch: BatchShape, on: TrainedOn, base: HeldBase, computedAgain: number): MemoryEstimate {
-  const { config, layout } = on
-  const shapes = trainedShapes(recipe.parts, on)
-  const numbers = Object.values(shapes).reduce((sum, shape) => sum + elementsOf(shape), 0)
-  const trained = FLOAT32_BYTES * numbers
-  const held = base.total + 3 * trained
-  const state = { base: base.total, trained, optimiser: 2 * trained }
-  if (numbers === 0 || recipe.parts.every(({ method }) => getMethod(method).readsFeatures)) {
-    return { ...state, gradients: trained, activations: 0, logits: 0, peak: held + trained, largestTensor: trained }
-  }
-  const names = new Map(Object.entries(shapes))
-  if ([...names.keys()].some((name) => name.startsWith('prefix.'))) names.set('prefix', [])
-  const virtual = virtualTokens(recipe, on)
-  const rows = virtual + batch.size * batch.time
-  const most = base.fused ? trainingLogitsBytes(config.vocabularySize, config.hiddenSize) : undefined
-  const logits = logitsBytes(batch.labelRows, config, most)
-  let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
-  const blocks = layout.layers.map((layer, index) => {
-    const entered = depends
-    const { attention, queries, mlp, depends: leaves } = blockFloats(config, layer, names, entered, index < computedAgain)
-    depends = leaves
-    const behind = index === config.layers - 1 ? batch.labelRows : rows
-    const asked = asksWantedAlone(behind, rows, layer) ? behind : rows
-    const bytes = (kind: 'all' | 'kept' | 'dropped'): number =>
-      FLOAT32_BYTES * (rows * attention[kind] + asked * queries[kind] + behind * mlp[kind])
-    const back = FLOAT32_BYTES * Math.max(rows * attention.back + asked * queries.back, behind * mlp.back)
-    const entering = entered ? FLOAT32_BYTES * rows * config.hiddenSize : 0
-    const trainedBytes = Object.entries(shapes).reduce(
-      (sum, [name, shape]) => sum + (ownerOf(name, index, on) ? FLOAT32_BYTES * elementsOf(shape) : 0),
-      0
-    )
-    return {
-      all: bytes('all'),
-      kept: recipe.gradientCheckpointing ? entering : bytes('kept'),
-      again: recipe.gradientCheckpointing ? bytes('kept') + bytes('dropped') : 0,
-      trained: trainedBytes,
-      back
-    }
-  })
-  const states = FLOAT32_BYTES * rows * config.hiddenSize
-  const widest =
-    FLOAT32_BYTES * rows * Math.max(config.intermediateSize, config.hiddenSize, (config.heads + 2 * config.keyValueHeads) * config.headSize)
-  let kept = 0
-  let worst = { gradients: 0, activations: 0, logits: 0 }
-  const note = (gradients: number, activations: number, scores = 0): void => {
-    if (gradients + activations + scores > worst.gradients + worst.activations + worst.logits)
-      worst = { gradients, activations, logits: scores }
-  }
-  /** What was freed counts until the commands that use it are submitted. */
-  let freed = virtual > 0 ? 2 * states : states
-  const waiting = (alive: number, bytes = freed): number => Math.min(bytes, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
-  for (const { all, kept: keeps } of blocks) {
-    const passing = recipe.gradientCheckpointing ? 0 : all - keeps
-    const alive = kept + states + all - passing
-    // What passes through is freed within the layer, and counts until then as what waits.
-    note(0, alive + Math.max(Math.min(passing, widest), waiting(alive, freed + passing)))
-    freed = recipe.gradientCheckpointing ? LAYERS_A_SUBMIT * (all - keeps) : freed + all - keeps
-    kept += keeps
-  }
-  let gradients = names.has(layout.head) ? FLOAT32_BYTES * elementsOf(shapes[layout.head]!) : 0
-  const atLoss = kept + 2 * FLOAT32_BYTES * batch.labelRows * config.hiddenSize
-  note(gradients, atLoss + waiting(atLoss + gradients + logits), logits)
-  for (const block of [...blocks].reverse()) {
-    gradients += block.trained
-    const alive = kept + block.again + block.back
-    // A layer that is computed again frees anew what its gradients do not read; else half of what these take, since they take about two submits.
-    const freeing = recipe.gradientCheckpointing ? block.all - block.again : block.back / 2
-    note(gradients, alive + waiting(alive + gradients, freeing))
-    kept -= block.kept
-  }
-  const embedding = names.has(layout.embedding) ? FLOAT32_BYTES * elementsOf(shapes[layout.embedding]!) : 0
-  // A tied table's two gradients are added into a third.
-  note(trained + (layout.head === layout.embedding ? 2 * embedding : 0), 2 * states)
-  const largestTensor = Math.max(widest, FLOAT32_BYTES * Math.max(...Object.values(shapes).map(elementsOf)), logits)
-  const more = base.fused ? { activations: 1, gradients: 1 } : COMPOSED
-  const moving = {
-    gradients: more.gradients * worst.gradients,
-    activations: more.activations * worst.activations,
-    logits: more.activations * worst.logits
-  }
-  return { ...state, ...moving, peak: held + moving.gradients + moving.activations + moving.logits, largestTensor }
-}
-
-function ownerOf(name: string, index: number, { layout }: BaseShape): boolean {
-  const layer = layout.layers[index]!
-  const path = layer.attentionNorm.slice(0, layer.attentionNorm.lastIndexOf('.') + 1)
-  return name.startsWith(path)
+  return stepMemory(recipe, batch, on, base, layersComputedAgain(recipe, batch, on, base))
 }
 
 /** The memory that an evaluation needs beside weights and runs: it keeps nothing for gradients, and its batches are larger than a training step's. */

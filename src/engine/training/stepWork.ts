@@ -4,7 +4,7 @@ import { getMethod } from '../methods/registry'
 import { trainedShapes } from '../methods/trained'
 import { layerProjections } from '../model/layout'
 import { forwardWork } from './eta'
-import { virtualTokens, type BatchShape, type MemoryRecipe } from './memoryEstimate'
+import { virtualTokens, type BatchShape, type MemoryRecipe } from './stepMemory'
 
 /**
  * Multiply-adds of one step: the forward pass with its attention scores, once more for the gradients of what each product reads from the first layer on

@@ -48,8 +48,11 @@ test('a stretch of the budget in which nothing is trained is refused, wherever i
   )
 })
 
-test('two parts that train the same tensor are refused, also one after the other', () => {
-  expect(problemOf(defaultPart('softPrompt'), defaultPart('softPrompt'))).toBe('Two parts of the recipe train "virtualTokens".')
+test('a method twice is refused, also with other layers, and two parts that train the same tensor, also one after the other', () => {
+  expect(problemOf(defaultPart('softPrompt'), defaultPart('softPrompt'))).toBe('The recipe has Soft prompt twice.')
+  expect(
+    problemOf(defaultPart('lora', { targets: 'attention' }), defaultPart('lora', { targets: 'named', modules: 'down_proj', rank: 2 }))
+  ).toBe('The recipe has LoRA twice.')
   expect(problemOf(...inStages([defaultPart('lastLayers'), defaultPart('allWeights')]))).toMatch('Two parts of the recipe train "model.')
 })
 

@@ -24,6 +24,7 @@ export function checkRecipe({ parts, batchSize, optimiser, schedule }: Recipe, o
   parts.forEach(checkPart)
   const written = parts.filter(({ method }) => !getMethod(method).trains)
   if (written.length > 1) throw new UserError('A recipe can have one hand-written prompt, and this has more.', 'Take the others out.')
+  checkNothingIsThereTwice(parts)
   if (written.length < parts.length) written.forEach(checkAsksAsTheTask)
   checkNothingIsLeftOut(parts)
   if (!(Number.isInteger(batchSize) && batchSize > 0)) {
@@ -54,6 +55,13 @@ function checkPart({ method: id, options: values, learningRate, weightDecay, win
       'Give two shares from 0 to 100 %, the first lower than the second.'
     )
   }
+}
+
+/** A method reads the trained tensors of its kind, not those of one part: with other layers in each of two parts it would count them with one part's options. */
+function checkNothingIsThereTwice(parts: readonly RecipePart[]): void {
+  const twice = parts.find(({ method }, at) => parts.findIndex((other) => other.method === method) < at)
+  if (!twice) return
+  throw new UserError(`The recipe has ${getMethod(twice.method).title} twice.`, 'Put all that it is to train into one part.')
 }
 
 /** What is tuned learns the task's template and is tested with it: another one beside it would have no part in the numbers. */

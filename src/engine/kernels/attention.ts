@@ -20,6 +20,11 @@ export interface AttentionInputs {
    * key and value, and the rows follow without them. `queryTime`, `keyTime` (then equal) and `lengths` count them. Absent is none.
    */
   shared?: number
+  /**
+   * Query, key and value of the `shared` rows again, where gradients are wanted of these alone: they flow in here, and `query`, `key` and `value` are not to be
+   * differentiated. Absent is all that depends on what is trained.
+   */
+  front?: Record<'query' | 'key' | 'value', tf.Tensor2D>
   batch: number
   /** Query i of a row stands at position `queryOffset + i` and sees keys up to there: 1 in generation, else `keyTime`. */
   queryTime: number
@@ -85,7 +90,7 @@ export function withoutShared({ shared = 0, ...inputs }: AttentionInputs): { fro
   const [frontQuery, query] = apart(inputs.query)
   const [frontKey, key] = apart(inputs.key)
   const [frontValue, value] = apart(inputs.value)
-  const front = { query: frontQuery, key: frontKey, value: frontValue }
+  const front = inputs.front ?? { query: frontQuery, key: frontKey, value: frontValue }
   const time = inputs.queryTime - shared
   return {
     front: { ...inputs, ...front, batch: 1, queryTime: shared, keyTime: shared, lengths: Int32Array.of(shared) },
@@ -94,7 +99,7 @@ export function withoutShared({ shared = 0, ...inputs }: AttentionInputs): { fro
       query,
       key,
       value,
-      prefix: prefix ? { key: tf.concat([prefix.key, frontKey], 0), value: tf.concat([prefix.value, frontValue], 0) } : front,
+      prefix: prefix ? { key: tf.concat([prefix.key, front.key], 0), value: tf.concat([prefix.value, front.value], 0) } : front,
       queryTime: time,
       keyTime: time,
       lengths: inputs.lengths.map((length) => length - shared)

@@ -3,10 +3,11 @@ import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
 import { derived, fixed } from '../hostArrays'
 import { attention, queryPlaces, type AttentionInputs } from '../kernels/attention'
+import { detached } from '../kernels/detached'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
-import { cheap, madeAgain, modelBlock } from '../kernels/gradients'
+import { cheap, isDifferentiated, madeAgain, modelBlock } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
@@ -19,7 +20,7 @@ import { swiglu } from '../kernels/swiglu'
 import type { Adaptation } from '../methods/method'
 import type { Batch } from './batch'
 import type { DecoderConfig } from './config'
-import { asksWantedAlone, type DecoderLayout, type LayerLayout, type Projection } from './layout'
+import { asksWantedAlone, type AttentionProjections, type DecoderLayout, type LayerLayout, type Projection } from './layout'
 import { RotaryCache } from './rotaryTable'
 
 /** What one pass over the layers is about; virtual tokens count as tokens. */
@@ -51,6 +52,8 @@ export interface Pass {
 type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset' | 'shared'> & { table: RotaryTable }
 
 const NO_ADAPTATION: Adaptation = {}
+
+type QueryKeyValue = Record<'query' | 'key' | 'value', tf.Tensor2D>
 
 /** The rows whose queries are asked where that is not all of them: those states, already normed, and which rows of all they are. */
 interface Asked {
@@ -211,7 +214,8 @@ export class Decoder {
     const residual = rows ? gatherRows(x, rows) : x
     const isWatched = pass.offset !== 0 || pass.extend || pass.observe
     const asked = rows && !isWatched && asksWantedAlone(rows.length, x.shape[0], layer) ? { x: norm(residual), rows } : undefined
-    const all = this.#attend(norm(x), layer, index, pass, asked)
+    const front = index === 0 && !asked && !isWatched ? trainedFront(x, pass) : undefined
+    const all = this.#attend(norm(front ? detached(x) : x), layer, index, pass, { asked, front: front && norm(front) })
     const mixed = rows && !asked ? gatherRows(all, rows) : all
     const attended = this.#project(mixed, layer.output, adaptation, residual)
     const mlpInput = this.#norm(parallelResidual ? residual : attended, layer.mlpNorm, adaptation)
@@ -305,17 +309,21 @@ export class Decoder {
     return tf.add(x, embedding(this.#matrix(name, adaptation), repeats ? fixed(places) : places))
   }
 
-  #attend(x: tf.Tensor2D, layer: LayerLayout, index: number, pass: Pass & { angles?: Angles }, asked?: Asked): tf.Tensor2D {
+  #attend(
+    x: tf.Tensor2D,
+    layer: LayerLayout,
+    index: number,
+    pass: Pass & { angles?: Angles },
+    { asked, front }: { asked?: Asked; front?: tf.Tensor2D }
+  ): tf.Tensor2D {
     const { heads, keyValueHeads, headSize, attentionScale, attentionWindows } = this.config
     const { batch, time, shared, offset, lengths, adaptation, angles } = pass
-    const { query, key, value } = this.#queryKeyValue(x, layer, adaptation, asked)
-    const [turnedQuery, turnedKey] = asked
-      ? [...this.#turn([query], [heads], angles && anglesOf(asked.rows, angles)), ...this.#turn([key], [keyValueHeads], angles)]
-      : this.#turn([query, key], [heads, keyValueHeads], angles)
-    const own = { key: turnedKey as tf.Tensor2D, value, keyTime: time }
+    const { query, key, value } = this.#queryKeyValue(x, layer, adaptation, angles, asked)
+    const own = { key, value, keyTime: time }
     const inputs: AttentionInputs = {
-      query: turnedQuery as tf.Tensor2D,
-      ...(pass.extend?.(index, own.key, own.value) ?? own),
+      query,
+      ...(pass.extend?.(index, key, value) ?? own),
+      front: front && this.#queryKeyValue(front, layer, adaptation, angles && { ...angles, batch: 1, time: front.shape[0], shared: 0 }),
       prefix: adaptation.keyValues?.(index),
       lengths,
       shared,
@@ -333,32 +341,45 @@ export class Decoder {
     return attention(inputs)
   }
 
-  #turn(states: tf.Tensor2D[], heads: number[], angles?: Angles): tf.Tensor2D[] {
-    const { headSize, rotary: turning } = this.config
-    return angles && turning ? rotary(states, angles.table, { ...angles, heads, headSize, dimensions: turning.dimensions }) : states
-  }
-
+  /** Queries and keys are turned already. */
   #queryKeyValue(
     x: tf.Tensor2D,
     { attention: layout }: LayerLayout,
     adaptation: Adaptation,
+    angles?: Angles,
     asked?: Asked
-  ): Record<'query' | 'key' | 'value', tf.Tensor2D> {
+  ): QueryKeyValue {
+    const { heads, keyValueHeads } = this.config
     if (layout.kind === 'separate' && asked) {
       const [key, value] = this.#projectAll(x, [layout.key, layout.value], adaptation)
-      return { query: this.#project(asked.x, layout.query, adaptation), key: key as tf.Tensor2D, value: value as tf.Tensor2D }
+      const [query] = this.#turn([this.#project(asked.x, layout.query, adaptation)], [heads], angles && anglesOf(asked.rows, angles))
+      const [turnedKey] = this.#turn([key as tf.Tensor2D], [keyValueHeads], angles)
+      return { query, key: turnedKey, value } as QueryKeyValue
     }
-    if (layout.kind === 'separate') {
-      const [query, key, value] = this.#projectAll(x, [layout.query, layout.key, layout.value], adaptation)
-      return { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D }
-    }
+    const [query, key, value] =
+      layout.kind === 'separate'
+        ? this.#projectAll(x, [layout.query, layout.key, layout.value], adaptation)
+        : this.#fusedQueryKeyValue(x, layout, adaptation)
+    const [turnedQuery, turnedKey] = this.#turn([query as tf.Tensor2D, key as tf.Tensor2D], [heads, keyValueHeads], angles)
+    return { query: turnedQuery, key: turnedKey, value } as QueryKeyValue
+  }
+
+  #fusedQueryKeyValue(
+    x: tf.Tensor2D,
+    { projection, order }: Extract<AttentionProjections, { kind: 'fused' }>,
+    adaptation: Adaptation
+  ): tf.Tensor2D[] {
     const { heads, headSize } = this.config
     const width = heads * headSize
-    const fused = this.#project(x, layout.projection, adaptation)
+    const fused = this.#project(x, projection, adaptation)
     const rows = fused.shape[0]
-    const shape = layout.order === 'blocks' ? [rows, 3, width] : [rows * heads, 3, headSize]
-    const [query, key, value] = tf.unstack(tf.reshape(fused, shape), 1).map((part) => tf.reshape(part, [rows, width]) as tf.Tensor2D)
-    return { query: query as tf.Tensor2D, key: key as tf.Tensor2D, value: value as tf.Tensor2D }
+    const shape = order === 'blocks' ? [rows, 3, width] : [rows * heads, 3, headSize]
+    return tf.unstack(tf.reshape(fused, shape), 1).map((part) => tf.reshape(part, [rows, width]) as tf.Tensor2D)
+  }
+
+  #turn(states: tf.Tensor2D[], heads: number[], angles?: Angles): tf.Tensor2D[] {
+    const { headSize, rotary: turning } = this.config
+    return angles && turning ? rotary(states, angles.table, { ...angles, heads, headSize, dimensions: turning.dimensions }) : states
   }
 
   #activate(x: tf.Tensor2D, layer: LayerLayout, adaptation: Adaptation, isAgain: boolean): tf.Tensor2D {
@@ -379,6 +400,16 @@ export class Decoder {
       'Shorten the text or the template, or use fewer virtual tokens.'
     )
   }
+}
+
+/** What a method may bring in without making more than virtual tokens depend on it, up to the first layer's attention. */
+const LEAVES_WEIGHTS: readonly string[] = ['virtualTokens', 'keyValues', 'labelScores'] satisfies (keyof Adaptation)[]
+
+/** The shared rows of what enters the first layer, where gradients go to these and to nothing else up to its attention. */
+function trainedFront(x: tf.Tensor2D, { shared = 0, adaptation }: Pass): tf.Tensor2D | undefined {
+  const isAlone = Object.entries(adaptation).every(([name, hook]) => hook === undefined || LEAVES_WEIGHTS.includes(name))
+  if (shared === 0 || !isAlone || !tf.engine().isTapeOn() || !isDifferentiated(x)) return undefined
+  return gatherRows(x, fixed(Int32Array.from({ length: shared }, (_, row) => row)))
 }
 
 /** The angles of some rows of a pass. */

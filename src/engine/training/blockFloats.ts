@@ -29,14 +29,14 @@ export interface BlockFloats {
  * Counts one layer as `Decoder` runs it. A product keeps its input only where its weight, or an adapter beside it, is trained; norms, attention and
  * activations keep theirs where anything trained lies in front of them, and what norms and activations then give need not be kept.
  * @param trained shapes of trained tensors by name: weights of the base, `<path>.lora_A.weight`, `<path>.ia3_l`, `prefix.<layer>...`
- * @param enters whether what enters the layer depends on anything trained
+ * @param enters whether what enters the layer depends on anything trained; `front` where only its shared rows do, and nothing else up to the attention
  * @param computedAgain what rises in the feed-forward is not kept; see `Pass.computedAgain`
  */
 export function blockFloats(
   config: DecoderConfig,
   layer: LayerLayout,
   trained: ReadonlyMap<string, readonly number[]>,
-  enters: boolean,
+  enters: boolean | 'front',
   computedAgain = false
 ): BlockFloats {
   const { hiddenSize, heads, keyValueHeads, headSize, intermediateSize, rotary } = config
@@ -57,7 +57,7 @@ export function blockFloats(
   /** What lies between the two products of a low rank, which are added in place; their gradients take as much. */
   const ranks = (some: Projection[]): number => sum(some.map(({ path }) => trained.get(`${path}.lora_A.weight`)?.[0] ?? 0))
 
-  const intoAttention = enters || trains(layer.attentionNorm) || [...reading, ...asking].some(moves) || trained.has('prefix')
+  const intoAttention = !!enters || trains(layer.attentionNorm) || [...reading, ...asking].some(moves) || trained.has('prefix')
   const intoMlp = intoAttention || moves(output)
   const depends = intoMlp || trains(layer.mlpNorm) || [...rising, down].some(moves)
   const inner = rising.length * intermediateSize
@@ -67,22 +67,22 @@ export function blockFloats(
     return isMadeAgain ? { kept: 0, dropped: floats } : { kept: floats, dropped: 0 }
   }
   const keepsInner = intoMlp || trains(layer.mlpNorm) || rising.some(moves)
-  const normed = inputOf([...reading, ...asking], hiddenSize, enters || trains(layer.attentionNorm))
+  const normed = inputOf([...reading, ...asking], hiddenSize, !!enters || trains(layer.attentionNorm))
   const mlpNormed = inputOf(rising, hiddenSize, intoMlp || trains(layer.mlpNorm))
   const active = inputOf([down], intermediateSize, keepsInner)
   const risen = keepsInner ? inner : 0
   return {
     attention: {
       all: hiddenSize + (isFused ? 2 : 1) * 2 * keyWidth + (rotary ? keyWidth : 0) + scales(reading) + ranks(reading),
-      kept: (enters ? hiddenSize + 1 : 0) + normed.kept + (intoAttention ? 2 * keyWidth : 0) + ranks(reading),
+      kept: (enters === true ? hiddenSize + 1 : 0) + normed.kept + (intoAttention ? 2 * keyWidth : 0) + ranks(reading),
       dropped: normed.dropped,
-      back: hiddenSize + 4 * keyWidth + ranks(reading)
+      back: hiddenSize + (enters === 'front' ? 0 : 4 * keyWidth) + ranks(reading)
     },
     queries: {
       all: (isFused ? 2 : 1) * queryWidth + (rotary ? queryWidth : 0) + queryWidth + 2 * heads + scales(asking) + ranks(asking),
       kept: (intoAttention ? queryWidth + 2 * heads : 0) + (keepsInput(output) ? queryWidth : 0) + ranks(asking),
       dropped: 0,
-      back: 3 * queryWidth + ranks(asking)
+      back: (enters === 'front' ? 2 : 3) * queryWidth + ranks(asking)
     },
     mlp: {
       all: 3 * hiddenSize + inner + intermediateSize + scales(behind) + ranks(behind),

@@ -1,12 +1,12 @@
 // Causal attention and its gradients without a matrix of scores: softmax runs along, and is computed again on the way back (Dao 2022).
-import type * as tf from '@tensorflow/tfjs'
+import * as tf from '@tensorflow/tfjs'
 import type { AttentionInputs } from '../attention'
 import { columnSums, plainColumnSum } from './columnSums'
 import { empty, fused, once } from './fused'
 import { lanesFor, unroll, variants, type Lanes } from './program'
 import { flatIndex, WORKGROUP, type Runner } from './run'
 
-type AttentionAttributes = Omit<AttentionInputs, 'query' | 'key' | 'value' | 'prefix'>
+type AttentionAttributes = Omit<AttentionInputs, 'query' | 'key' | 'value' | 'prefix' | 'front'> & { hasFront: boolean }
 
 /** Queries, or keys, of one head that a workgroup's threads stand on. */
 const THREADS = 32
@@ -260,7 +260,7 @@ const operation = fused<AttentionAttributes>({
 
 function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: AttentionAttributes): Record<string, () => tf.Tensor> {
   const { query, key, value, prefixKey, prefixValue, statistics } = tensors
-  const { batch, heads, keyValueHeads, headSize, queryTime, keyTime, shared = 0 } = attributes
+  const { batch, heads, keyValueHeads, headSize, queryTime, keyTime, shared = 0, hasFront } = attributes
   const constants = lanesOf(attributes)
   const values = uniforms(attributes, prefixKey)
   const prefix = prefixKey && prefixValue ? [prefixKey, prefixValue] : []
@@ -273,7 +273,10 @@ function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: Att
       groups: groupsOver(queryTime, heads, batch)
     })
   )
-  const [dKey, dValue] = [empty(key.shape), empty(value.shape)]
+  // Shared keys stand in front, so where theirs alone are wanted there are no others.
+  const keys = hasFront ? shared : keyTime
+  const keyShape = hasFront ? [shared, keyValueHeads * headSize] : key.shape
+  const [dKey, dValue] = [empty(keyShape), empty(keyShape)]
   const ofKeys = once(() => {
     ofQuery()
     const width = shared * keyValueHeads * headSize
@@ -281,8 +284,8 @@ function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: Att
     run.run(keyGradientProgram(...constants, shared > 0), {
       outputs: [dKey, dValue, ...shares],
       inputs: [query, key, value, statistics, dy],
-      uniforms: values,
-      groups: groupsOver(keyTime, keyValueHeads, batch)
+      uniforms: hasFront ? uniforms({ ...attributes, queryOffset: 0, keyTime: keys }, prefixKey) : values,
+      groups: groupsOver(keys, keyValueHeads, batch)
     })
     if (shared === 0) return
     const [lanes] = constants
@@ -294,20 +297,17 @@ function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: Att
     })
     run.free(...shares)
   })
-  const own = {
-    query: () => {
-      ofQuery()
-      return dQuery
-    },
-    key: () => {
-      ofKeys()
-      return dKey
-    },
-    value: () => {
-      ofKeys()
-      return dValue
-    }
+  const ofOwnQuery = (): tf.Tensor => {
+    ofQuery()
+    return hasFront ? tf.slice(dQuery, [0, 0], [shared, -1]) : dQuery
   }
+  const ofKey = (gradient: tf.Tensor) => () => {
+    ofKeys()
+    return gradient
+  }
+  const own: Record<string, () => tf.Tensor> = hasFront
+    ? { frontQuery: ofOwnQuery, frontKey: ofKey(dKey), frontValue: ofKey(dValue) }
+    : { query: ofOwnQuery, key: ofKey(dKey), value: ofKey(dValue) }
   if (!prefixKey || !prefixValue) return own
   const [dPrefixKey, dPrefixValue] = [empty(prefixKey.shape), empty(prefixValue.shape)]
   const ofPrefix = once(() => {
@@ -337,6 +337,8 @@ function gradients(run: Runner, dy: tf.Tensor, tensors: Tensors, attributes: Att
 }
 
 /** `attention` in one dispatch, its gradients in two, one more for shared positions and three for a prefix; see `../attention`. Padding rows are zero. */
-export function attentionFused({ query, key, value, prefix, ...attributes }: AttentionInputs): tf.Tensor2D {
-  return operation({ query, key, value, prefixKey: prefix?.key, prefixValue: prefix?.value }, attributes) as tf.Tensor2D
+export function attentionFused({ query, key, value, prefix, front, ...attributes }: AttentionInputs): tf.Tensor2D {
+  const frontInputs = front && { frontQuery: front.query, frontKey: front.key, frontValue: front.value }
+  const inputs = { query, key, value, prefixKey: prefix?.key, prefixValue: prefix?.value, ...frontInputs }
+  return operation(inputs, { ...attributes, hasFront: front !== undefined }) as tf.Tensor2D
 }

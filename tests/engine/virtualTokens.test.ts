@@ -78,4 +78,33 @@ describe.each(backends)('%s', (backend) => {
     tf.dispose(tensors)
     decoder.dispose()
   })
+
+  test.each([
+    { name: 'LoRA beside the first queries', path: 'self_attn.q_proj', kind: 'lora' },
+    { name: 'a trained norm in front of them', path: 'input_layernorm', kind: 'weight' }
+  ])('together with $name all rows have their share in the gradients', async ({ path, kind }) => {
+    const decoder = await tinyDecoder(tinyLlama)
+    const name = `model.layers.0.${path}`
+    const normal = (rows: number, columns: number, seed: number): tf.Tensor2D => tf.randomNormal([rows, columns], 0, 1, 'float32', seed)
+    const tensors: tf.Tensor[] = [
+      normal(VIRTUAL, 20, 4),
+      ...(kind === 'lora' ? [normal(2, 20, 5), normal(2, 24, 6)] : [decoder.copyOf(`${name}.weight`)])
+    ]
+    const hybrid = (a: tf.Tensor, b?: tf.Tensor): Adaptation =>
+      b
+        ? {
+            linear: (at, x, y) => (at === name ? tf.add(y, tf.matMul(tf.matMul(x, a as tf.Tensor2D, false, true), b as tf.Tensor2D)) : y)
+          }
+        : { weight: (at) => (at === `${name}.weight` ? a : undefined) }
+    const once = tf.valueAndGrads((virtualTokens, ...given) =>
+      decoder.loss(batch, { ...hybrid(given[0]!, given[1]), virtualTokens: virtualTokens as tf.Tensor2D })
+    )(tensors)
+    const often = tf.valueAndGrads((virtualTokens, ...given) =>
+      repeated(decoder, virtualTokens as tf.Tensor2D, hybrid(given[0]!, given[1]))
+    )(tensors)
+    expect((await once.value.data())[0]).toBeCloseTo((await often.value.data())[0]!, 5)
+    for (const [at, gradient] of once.grads.entries()) expect(await difference(gradient, often.grads[at]!), `${at}`).toBeLessThan(1e-5)
+    tf.dispose([tensors, once.value, once.grads, often.value, often.grads])
+    decoder.dispose()
+  })
 })

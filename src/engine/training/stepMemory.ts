@@ -92,9 +92,11 @@ export function stepMemory(recipe: MemoryRecipe, batch: BatchShape, on: TrainedO
   const most = base.fused ? trainingLogitsBytes(config.vocabularySize, config.hiddenSize) : undefined
   const logits = logitsBytes(batch.labelRows, config, most)
   let depends = virtual > 0 || names.has(layout.embedding) || (layout.positions !== undefined && names.has(layout.positions))
+  const isPromptAlone = virtual > 0 && ![...names.keys()].some((name) => name.startsWith(layout.prefix) || name === layout.head)
   const blocks = layout.layers.map((layer, index) => {
     const entered = depends
-    const { attention, queries, mlp, depends: leaves } = blockFloats(config, layer, names, entered, index < computedAgain)
+    const enters = entered && index === 0 && isPromptAlone ? 'front' : entered
+    const { attention, queries, mlp, depends: leaves } = blockFloats(config, layer, names, enters, index < computedAgain)
     depends = leaves
     const behind = index === config.layers - 1 ? batch.labelRows : rows
     const asked = asksWantedAlone(behind, rows, layer) ? behind : rows

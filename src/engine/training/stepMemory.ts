@@ -128,13 +128,15 @@ export function stepMemory(recipe: MemoryRecipe, batch: BatchShape, on: TrainedO
   /** What was freed counts until the commands that use it are submitted. */
   let freed = virtual > 0 ? 2 * states : states
   const waiting = (alive: number, bytes = freed): number => Math.min(bytes, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
-  for (const { all, kept: ofParts } of blocks) {
+  for (const [index, { all, kept: ofParts }] of blocks.entries()) {
     const keeps = both(ofParts)
     const passing = recipe.gradientCheckpointing ? 0 : all - keeps
     const alive = kept + states + all - passing
     // What passes through is freed within the layer, and counts until then as what waits.
     note(0, alive + Math.max(Math.min(passing, widest), waiting(alive, freed + passing)))
-    freed = recipe.gradientCheckpointing ? LAYERS_A_SUBMIT * (all - keeps) : freed + all - keeps
+    if (recipe.gradientCheckpointing) freed = LAYERS_A_SUBMIT * (all - keeps)
+    // With the virtual tokens' queries and keys of their own the first layer is longer than a submit: nothing of before waits.
+    else freed = all - keeps + (isPromptAlone && index === 0 ? 0 : freed)
     kept += keeps
   }
   let gradients = names.has(layout.head) ? FLOAT32_BYTES * elementsOf(shapes[layout.head]!) : 0

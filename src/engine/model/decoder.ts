@@ -2,12 +2,12 @@
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors'
 import { derived, fixed } from '../hostArrays'
-import { attention, queryPlaces, type AttentionInputs } from '../kernels/attention'
+import { attention, type AttentionInputs } from '../kernels/attention'
 import { detached } from '../kernels/detached'
 import { embedding } from '../kernels/embedding'
 import { gatherRows } from '../kernels/gatherRows'
 import { gelu } from '../kernels/gelu'
-import { cheap, isDifferentiated, madeAgain, modelBlock } from '../kernels/gradients'
+import { cheap, madeAgain, modelBlock } from '../kernels/gradients'
 import { headLoss } from '../kernels/headLoss'
 import { labelLogProbabilities, labelLoss } from '../kernels/labelLoss'
 import { layerNorm } from '../kernels/layerNorm'
@@ -15,13 +15,14 @@ import { linear } from '../kernels/linear'
 import { linearGroup } from '../kernels/linearGroup'
 import { PackedMatrix, unpacked, type FrozenMatrix } from '../kernels/packed'
 import { rmsNorm } from '../kernels/rmsNorm'
-import { rotary, type RotaryShape, type RotaryTable } from '../kernels/rotary'
+import { rotary } from '../kernels/rotary'
 import { swiglu } from '../kernels/swiglu'
 import type { Adaptation } from '../methods/method'
 import type { Batch } from './batch'
 import type { DecoderConfig } from './config'
 import { asksWantedAlone, type AttentionProjections, type DecoderLayout, type LayerLayout, type Projection } from './layout'
 import { RotaryCache } from './rotaryTable'
+import { anglesOf, trainedFront, type Angles, type Asked } from './someRows'
 
 /** What one pass over the layers is about; virtual tokens count as tokens. */
 export interface Pass {
@@ -48,18 +49,9 @@ export interface Pass {
   observe?: (layer: number, inputs: AttentionInputs) => void
 }
 
-/** Rotary angles, and the shape in which they meet the tokens of a pass. */
-type Angles = Pick<RotaryShape, 'batch' | 'time' | 'offset' | 'shared'> & { table: RotaryTable }
-
 const NO_ADAPTATION: Adaptation = {}
 
 type QueryKeyValue = Record<'query' | 'key' | 'value', tf.Tensor2D>
-
-/** The rows whose queries are asked where that is not all of them: those states, already normed, and which rows of all they are. */
-interface Asked {
-  x: tf.Tensor2D
-  rows: Int32Array
-}
 
 /** A weight as the decoder holds it: a matrix may be packed, all else is float32. */
 export type FrozenWeight = tf.Tensor | PackedMatrix
@@ -399,28 +391,5 @@ export class Decoder {
       `A text of ${length} tokens, virtual tokens included, is longer than the ${maximumPositions} that the model was made for.`,
       'Shorten the text or the template, or use fewer virtual tokens.'
     )
-  }
-}
-
-/** What a method may bring in without making more than virtual tokens depend on it, up to the first layer's attention. */
-const LEAVES_WEIGHTS: readonly string[] = ['virtualTokens', 'keyValues', 'labelScores'] satisfies (keyof Adaptation)[]
-
-/** The shared rows of what enters the first layer, where gradients go to these and to nothing else up to its attention. */
-function trainedFront(x: tf.Tensor2D, { shared = 0, adaptation }: Pass): tf.Tensor2D | undefined {
-  const isAlone = Object.entries(adaptation).every(([name, hook]) => hook === undefined || LEAVES_WEIGHTS.includes(name))
-  if (shared === 0 || !isAlone || !tf.engine().isTapeOn() || !isDifferentiated(x)) return undefined
-  return gatherRows(x, fixed(Int32Array.from({ length: shared }, (_, row) => row)))
-}
-
-/** The angles of some rows of a pass. */
-function anglesOf(rows: Int32Array, { table, offset, time, shared }: Angles): Angles {
-  const positions = derived(rows, (all) =>
-    Int32Array.from(queryPlaces(all, { keyTime: time, shared }), ({ position }) => offset + position)
-  )
-  return {
-    table: { cosine: gatherRows(table.cosine, positions), sine: gatherRows(table.sine, positions) },
-    batch: 1,
-    time: rows.length,
-    offset: 0
   }
 }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, expect, test } from 'vitest'
 import { attentionComposed, type AttentionInputs } from '../../src/engine/kernels/attention'
 import { attentionFused } from '../../src/engine/kernels/webgpu/attention'
+import type { TeamKind } from '../../src/engine/kernels/webgpu/attentionParts'
 import { runner } from '../../src/engine/kernels/webgpu/run'
 import { expectSame, normal, startFused, stream } from './fusedHarness'
 
@@ -26,6 +27,13 @@ const CASES: { name: string; shape: Shape; lengths: number[]; prefix?: number }[
     lengths: [7, 5],
     prefix: 2
   },
+  { name: 'a single token', shape: { ...plain, queryTime: 1, keyTime: 1 }, lengths: [1, 1] },
+  {
+    name: 'shared positions and texts that fill no team of four, and a text that is shorter than one',
+    shape: { ...plain, batch: 3, shared: 5, queryTime: 16, keyTime: 16, keyValueHeads: 1, headSize: 12 },
+    lengths: [16, 6, 11]
+  },
+  { name: 'a window over several teams', shape: { ...plain, queryTime: 21, keyTime: 21, window: 6 }, lengths: [21, 9], prefix: 4 },
   { name: 'one new token against a cache', shape: { ...plain, queryTime: 1, keyTime: 9 }, lengths: [9, 9] },
   { name: 'new tokens in a longer cache', shape: { ...plain, queryTime: 2, queryOffset: 4, keyTime: 16 }, lengths: [6, 6], prefix: 2 },
   { name: 'more keys than a workgroup has threads', shape: { ...plain, batch: 1, queryTime: 70, keyTime: 70, headSize: 32 }, lengths: [70] }
@@ -66,12 +74,18 @@ function realRows({ queryTime, keyTime, queryOffset = keyTime - queryTime, share
   return tf.tensor2d(real, [real.length, 1])
 }
 
+/** How threads may stand for heads of this size on this device. */
+const teamsOf = (headSize: number): TeamKind[] => (runner().subgroups && headSize % 4 === 0 ? ['alone', 'quad'] : ['alone'])
+
 for (const { name, shape, lengths, prefix } of CASES) {
   test(name, async () => {
     const tensors = example(shape, prefix, 11)
     const mask = realRows(shape, lengths)
     const real = Int32Array.from(lengths)
-    await expectSame(call(attentionFused, shape, real), call(attentionComposed, shape, real), tensors, { mask })
+    for (const team of teamsOf(shape.headSize)) {
+      const fused: typeof attentionFused = (inputs) => attentionFused(inputs, team)
+      await expectSame(call(fused, shape, real), call(attentionComposed, shape, real), tensors, { mask })
+    }
     tf.dispose([...tensors, mask])
   })
 }

@@ -1,7 +1,7 @@
 // WGSL programs as data: bindings and uniforms are declared once, and their WGSL text follows from that.
 
 export type Lanes = 1 | 4
-type ElementType = 'f32' | 'i32' | 'u32' | 'vec2<f32>' | 'vec2<u32>' | 'vec4<f32>' | 'Lane'
+type ElementType = 'f32' | 'i32' | 'u32' | 'vec2<f32>' | 'vec2<u32>' | 'vec4<f32>' | 'Lane' | `array<Lane, ${number}>`
 type UniformType = 'f32' | 'i32' | 'u32'
 
 export interface Program {

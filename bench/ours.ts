@@ -107,7 +107,8 @@ export async function ours(): Promise<Ours> {
       // Optimiser state may be made by the first step, which also meets the products that the tuner times where it does in the product: on graphics cards.
       await step(id)
       await measureAll(runner(), (piece) => piece())
-      // Elsewhere larger programs are compiled behind the first steps.
+      // This one asks for the programs that were chosen; they are compiled behind the steps.
+      await step(id)
       await runner().settled
       details.residentBytes = meter.bytes - before
       return id

@@ -16,11 +16,14 @@ const PAGES = /** @type {Record<string, string>} */ ({
   nanogpt: 'bench/peers/nanogpt.html'
 })
 
-/** Timestamps as they are: pages get them rounded to 0.1 ms, which hides what a graphics card does in less. */
-const TIMER_FLAGS = ['--enable-webgpu-developer-features']
-
-/** On Linux a headless Chromium keeps to the processor by itself: the card of the Vulkan driver. */
-const CARD_FLAGS = process.platform === 'linux' ? ['--enable-features=Vulkan', '--use-angle=vulkan', '--disable-vulkan-surface'] : []
+/**
+ * Timestamps as they are, which pages get rounded to 0.1 ms, more than a graphics card takes for a product; and the card's own name. On Linux a headless Chromium
+ * keeps to the processor by itself: the card of the Vulkan driver.
+ */
+const CARD_FLAGS = [
+  '--enable-webgpu-developer-features',
+  ...(process.platform === 'linux' ? ['--enable-features=Vulkan', '--use-angle=vulkan', '--disable-vulkan-surface'] : [])
+]
 
 /** @param {'software' | 'any'} webgpu @returns {Promise<Host>} each contestant in a page, so in a TensorFlow.js and on a GPU device, of its own */
 export async function openChromium(webgpu) {
@@ -39,7 +42,7 @@ export async function openChromium(webgpu) {
     }
   })
   await server.listen()
-  const args = [...chromiumFlags({ webgpu }), ...TIMER_FLAGS, ...(webgpu === 'any' ? CARD_FLAGS : [])]
+  const args = [...chromiumFlags({ webgpu }), ...(webgpu === 'any' ? CARD_FLAGS : [])]
   const browser = await chromium.launch({ executablePath: findChromium(), args })
   /** @type {Map<string, Promise<import('playwright').Page>>} */
   const pages = new Map()

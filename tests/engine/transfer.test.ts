@@ -126,9 +126,7 @@ test('an adapter of another base is refused by the tensor that does not fit, and
     message: `This adapter does not fit the model: "prompt_embeddings" has the shape [4, 7], and [4, ${config.hiddenSize}] is needed.`
   })
   const twice = [...adapter.adapters, ...adapter.adapters]
-  await expect(importAdapter({ ...adapter, adapters: twice }, device, loaders)).rejects.toThrow(
-    'Two parts of the recipe train "virtualTokens"'
-  )
+  await expect(importAdapter({ ...adapter, adapters: twice }, device, loaders)).rejects.toThrow('The recipe has Soft prompt twice')
   expect(await libraryEntries()).toEqual([])
 })
 

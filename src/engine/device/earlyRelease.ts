@@ -15,7 +15,7 @@ interface BackendInternals {
 const LEAST_BYTES = 2 ** 19
 
 /** The share of the memory in use that may wait. */
-const LARGEST_SHARE = 1 / 64
+const LARGEST_SHARE = 1 / 512
 
 /** Makes the backend submit its commands when more than a small share of its memory waits for that. */
 export function releaseEarly(typed: WebGPUBackend): void {

@@ -54,7 +54,7 @@ export const COMPOSED = { activations: 6, gradients: 2.5 }
 
 /** As in `device/earlyRelease.ts`. */
 const LEAST_WAITING = 2 ** 19
-const WAITING_SHARE = 1 / 64
+const WAITING_SHARE = 1 / 512
 
 /** The backend submits every 15 dispatches, and a layer's forward pass is about 12. */
 const LAYERS_A_SUBMIT = 15 / 12

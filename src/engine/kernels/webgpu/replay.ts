@@ -20,8 +20,8 @@ export class Arena {
     this.#run = run
   }
 
-  /** Where each of `needs` lies, for `user`. */
-  place(user: object, needs: readonly Need[]): { buffer: GPUBuffer; offset: number }[] {
+  /** Where each of `needs` lies, for `user`, and the bytes that they would take alone: buffers that others made suit them less. */
+  place(user: object, needs: readonly Need[]): { places: { buffer: GPUBuffer; offset: number }[]; bytes: number } {
     const { backend, device } = this.#run
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
     const buffers = [...this.#buffers.keys()]
@@ -29,12 +29,14 @@ export class Arena {
     const { minStorageBufferOffsetAlignment: alignment, maxBufferSize } = device.limits
     const { places, sizes } = planMemory(needs, present, alignment, maxBufferSize)
     for (const size of sizes.slice(present.length)) buffers.push(backend.bufferManager.acquireBuffer(size, usage))
-    return places.map(({ buffer: at, offset }) => {
+    const alone = present.length === 0 ? sizes : planMemory(needs, [], alignment, maxBufferSize).sizes
+    const placed = places.map(({ buffer: at, offset }) => {
       const buffer = buffers[at]!
       const users = this.#buffers.get(buffer) ?? new Set()
       this.#buffers.set(buffer, users.add(user))
       return { buffer, offset }
     })
+    return { places: placed, bytes: sum(alone) }
   }
 
   /** Frees what nobody else uses. */
@@ -46,6 +48,8 @@ export class Arena {
     }
   }
 }
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
 
 const arenas = new WeakMap<Runner, Arena>()
 
@@ -59,7 +63,7 @@ export class Replay {
   readonly #result: GPUBuffer
   readonly #readable: GPUBuffer
   readonly #owned: readonly object[]
-  /** Bytes that the step works in, whether it shares them or not; a shared buffer may be longer for others' sake. */
+  /** Bytes that the step would work in if it shared none. */
   readonly bytes: number
 
   /** Makes the buffers, and holds on to the tensors that the step uses. Call `dispose` in the end. */
@@ -79,13 +83,8 @@ export class Replay {
     const isOwn = ({ content }: StepBuffer, at: number): boolean => content !== undefined || at === result
     const needs = buffers.flatMap((buffer, at) => (isOwn(buffer, at) ? [] : [{ at, size: buffer.size, ...uses[at]! }]))
     const made: { buffer: GPUBuffer; offset: number }[] = []
-    /** Of each buffer that is shared, how far this step reaches into it. */
-    const reach = new Map<GPUBuffer, number>()
-    this.#arena.place(this, needs).forEach((place, index) => {
-      const { at, size } = needs[index]!
-      made[at] = place
-      reach.set(place.buffer, Math.max(reach.get(place.buffer) ?? 0, place.offset + size))
-    })
+    const { places, bytes } = this.#arena.place(this, needs)
+    places.forEach((place, index) => (made[needs[index]!.at] = place))
     buffers.forEach((buffer, at) => {
       if (!isOwn(buffer, at)) return
       const { size, usage, content } = buffer
@@ -95,7 +94,7 @@ export class Replay {
       made[at] = { buffer: own, offset: 0 }
       this.#own.push(own)
     })
-    this.bytes = [...reach.values(), ...this.#own.map(({ size }) => size)].reduce((sum, bytes) => sum + bytes, 0)
+    this.bytes = bytes + sum(this.#own.map(({ size }) => size))
     this.#commands = commands.map(({ pipeline, bindings, groups }) => ({
       pipeline,
       groups,

@@ -9,7 +9,7 @@ import type { Adaptation } from '../../src/engine/methods/method'
 import { optionsOf } from '../../src/engine/methods/registry'
 import { lora } from '../../src/engine/methods/lora'
 import { difference, normal, startFused, stream } from './fusedHarness'
-import { tinyDecoder, tinyLlama } from './tinyModel'
+import { tinyDecoder, tinyLlama, twoTexts } from './tinyModel'
 
 beforeAll(startFused)
 
@@ -52,19 +52,10 @@ test('beside LoRA too the residual comes out of the product, with the same loss 
   const shapes = Object.entries(lora.trainedShapes({ ...decoder, labels: 0 }, options))
   const next = stream(3)
   const tensors = shapes.map(([, shape]) => normal([...shape], next, 0.1))
-  const batch = {
-    size: 2,
-    time: 16,
-    inputIds: Int32Array.from({ length: 32 }, (_, i) => i),
-    lengths: Int32Array.of(16, 9),
-    labelRows: Int32Array.of(15, 24),
-    labelIds: Int32Array.of(5, 6),
-    labelWeights: Float32Array.of(0.5, 0.5)
-  }
   const adaptation = lora.adaptation(Object.fromEntries(shapes.map(([name], at) => [name, tensors[at]!])), decoder.config, options)
   const run = async (adapted: Adaptation) => {
     const { result, kernels } = await tf.profile(() => {
-      const { value, gradients } = valueAndGradients(() => decoder.loss(batch, adapted), tensors)
+      const { value, gradients } = valueAndGradients(() => decoder.loss(twoTexts, adapted), tensors)
       return [value, ...gradients]
     })
     return { tensors: result as tf.Tensor[], additions: kernels.filter(({ name }) => name === 'Add').length }

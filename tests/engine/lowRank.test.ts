@@ -13,7 +13,7 @@ import { lora } from '../../src/engine/methods/lora'
 import { combineAdaptations } from '../../src/engine/methods/combine'
 import { optionsOf } from '../../src/engine/methods/registry'
 import { difference, expectSame, normal, startFused, stream } from './fusedHarness'
-import { tinyDecoder, tinyLlama } from './tinyModel'
+import { tinyDecoder, tinyLlama, twoTexts } from './tinyModel'
 
 beforeAll(startFused)
 
@@ -107,16 +107,6 @@ test('beside packed weights, whose input alone has a gradient, nothing that only
   weight.dispose()
 })
 
-const batch = {
-  size: 2,
-  time: 16,
-  inputIds: Int32Array.from({ length: 32 }, (_, i) => i),
-  lengths: Int32Array.of(16, 9),
-  labelRows: Int32Array.of(15, 24),
-  labelIds: Int32Array.of(5, 6),
-  labelWeights: Float32Array.of(0.5, 0.5)
-}
-
 test('each layer more of LoRA beside every linear layer takes at most 44 dispatches a step, with the loss and gradients of products of their own', async () => {
   const run = runner()
   const measure = async (layers: number): Promise<number> => {
@@ -126,7 +116,7 @@ test('each layer more of LoRA beside every linear layer takes at most 44 dispatc
     const next = stream(3)
     const tensors = shapes.map(([, shape]) => normal([...shape], next, 0.1))
     const adaptation = lora.adaptation(Object.fromEntries(shapes.map(([name], at) => [name, tensors[at]!])), decoder.config, options)
-    const step = (adapted: typeof adaptation) => valueAndGradients(() => decoder.loss(batch, adapted), tensors)
+    const step = (adapted: typeof adaptation) => valueAndGradients(() => decoder.loss(twoTexts, adapted), tensors)
     tf.dispose(Object.values(step(adaptation)))
     await run.settled
     const before = run.dispatches

@@ -1,6 +1,7 @@
 // A small random decoder of any family, for tests that need no trained weights.
 import { readArchitecture } from '../../src/engine/model/architectures'
 import { weightsOfArrays } from '../../src/engine/formats/weightSource'
+import type { Batch } from '../../src/engine/model/batch'
 import { createDecoder } from '../../src/engine/model/createDecoder'
 import type { Decoder } from '../../src/engine/model/decoder'
 import { weightShapes } from '../../src/engine/model/layout'
@@ -49,4 +50,15 @@ export function randomWeights(config: unknown, seed = 1): Record<string, { shape
 /** The decoder on the current backend; the caller disposes it. */
 export function tinyDecoder(config: unknown, seed = 1): Promise<Decoder> {
   return createDecoder(config, weightsOfArrays(randomWeights(config, seed)))
+}
+
+/** Two texts of different lengths with a label at the end of each. */
+export const twoTexts: Batch = {
+  size: 2,
+  time: 16,
+  inputIds: Int32Array.from({ length: 32 }, (_, i) => i),
+  lengths: Int32Array.of(16, 9),
+  labelRows: Int32Array.of(15, 24),
+  labelIds: Int32Array.of(5, 6),
+  labelWeights: Float32Array.of(0.5, 0.5)
 }

@@ -17,6 +17,9 @@ const LEAST_BYTES = 2 ** 19
 /** The share of the memory in use that may wait. */
 const LARGEST_SHARE = 1 / 512
 
+/** Bytes that may wait to be freed, where so many are in use. */
+export const mayWait = (inUse: number): number => Math.max(LEAST_BYTES, LARGEST_SHARE * inUse)
+
 /** Makes the backend submit its commands when more than a small share of its memory waits for that. */
 export function releaseEarly(typed: WebGPUBackend): void {
   const backend = typed as unknown as BackendInternals
@@ -33,7 +36,7 @@ export function releaseEarly(typed: WebGPUBackend): void {
     const disposed = dispose(dataId, force)
     if (backend.tensorDataPendingDisposal.length > before) {
       waiting += bytes
-      if (waiting > Math.max(LEAST_BYTES, LARGEST_SHARE * backend.bufferManager.numBytesUsed)) {
+      if (waiting > mayWait(backend.bufferManager.numBytesUsed)) {
         backend.endComputePassEncoder()
         backend.submitQueue()
       }

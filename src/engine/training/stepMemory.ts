@@ -1,4 +1,5 @@
 // The memory of one training step from shapes alone: a walk over the layers, forth and back, that adds up what is alive.
+import { mayWait } from '../device/earlyRelease'
 import { rowsOfPart, trainingLogitsBytes } from '../kernels/labelParts'
 import type { BaseShape, TrainedOn } from '../methods/method'
 import { getMethod, optionsOf } from '../methods/registry'
@@ -51,10 +52,6 @@ export const FLOAT32_BYTES = 4
 
 /** Composed operations against fused ones, measured on WebAssembly: tensors on the way, and gradients with their updates. */
 export const COMPOSED = { activations: 6, gradients: 2.5 }
-
-/** As in `device/earlyRelease.ts`. */
-const LEAST_WAITING = 2 ** 19
-const WAITING_SHARE = 1 / 512
 
 /** The backend submits every 15 dispatches, and a layer's forward pass is about 12. */
 const LAYERS_A_SUBMIT = 15 / 12
@@ -127,7 +124,7 @@ export function stepMemory(recipe: MemoryRecipe, batch: BatchShape, on: TrainedO
   }
   /** What was freed counts until the commands that use it are submitted. */
   let freed = virtual > 0 ? 2 * states : states
-  const waiting = (alive: number, bytes = freed): number => Math.min(bytes, Math.max(LEAST_WAITING, (held + alive) * WAITING_SHARE))
+  const waiting = (alive: number, bytes = freed): number => Math.min(bytes, mayWait(held + alive))
   for (const [index, { all, kept: ofParts }] of blocks.entries()) {
     const keeps = both(ofParts)
     const passing = recipe.gradientCheckpointing ? 0 : all - keeps
